@@ -1,0 +1,69 @@
+"""Settings of the engine: frozen, checked when made, the same in backtest, paper and live."""
+
+import math
+from dataclasses import dataclass, fields
+
+from arbkit.core.errors import ConfigError
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionConfig:
+    """How trades are sized, priced, waited for and undone.
+
+    Shares are counted in shares, money in dollars, times in seconds, `min_edge` in dollars per basket share.
+    A setting with which a strategy could never act is refused here or before the first trade.
+    """
+
+    min_edge: float = 0.0001  # dollars per basket share, net of fees unless the study is gross
+    max_size: float = 100.0  # shares of the basket per trade
+    max_exposure: float = 250.0  # dollars at risk if some legs fill and others do not (X)
+    max_slippage: float | None = None  # dollars per share beyond the last level needed; wins over the next
+    max_slippage_pct: float = 0.01  # a fraction of that level's price: 0.01 = 1 %
+    edge_budget_share: float = 1.0  # share of the net edge that slippage may use up, split over the legs
+    protect_edge: bool = True  # False: the caps ignore the budget, and every table says so
+    improve_ticks: int = 0  # LIMIT and HYBRID: ticks inside the own best
+    post_only: bool = True  # resting entries never take
+    limit_timeout_s: float = 5.0  # LIMIT waits this long, then cancels and reconciles
+    hybrid_patience_s: float = 0.5  # HYBRID rests this long before it crosses
+    leg_timeout_s: float = 30.0  # patience for one answer of a venue before the order counts as unknown
+    hedge_timeout_s: float = 10.0  # T_hedge: an imbalance is closed or escalated within it
+    hedge_retry_s: float = 0.25  # pause between two tries to undo
+    max_unwind_loss: float = 0.05  # share of the trade's cost that undoing may lose
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in ("bool", bool):
+                if not isinstance(value, bool):
+                    raise ConfigError(f"config.{field.name} must be true or false, not {value!r}")
+            elif field.name == "max_slippage" and value is None:
+                continue
+            elif not _finite(value):
+                raise ConfigError(f"config.{field.name} must be a finite number, not {value!r}")
+        self._within("min_edge", -1.0, 1.0)
+        self._within("max_size", 1e-6, 1e7)
+        self._within("max_exposure", 1e-6, 1e9)
+        if self.max_slippage is not None:
+            self._within("max_slippage", 0.0, 1.0)
+        self._within("max_slippage_pct", 0.0, 1.0)
+        self._within("edge_budget_share", 0.0, 1.0)
+        if int(self.improve_ticks) != self.improve_ticks:
+            raise ConfigError(f"config.improve_ticks must be a whole number, not {self.improve_ticks!r}")
+        self._within("improve_ticks", 0, 100)
+        self._within("limit_timeout_s", 0.001, 86_400)
+        self._within("hybrid_patience_s", 0.0, 86_400)
+        self._within("leg_timeout_s", 0.001, 3_600)
+        self._within("hedge_timeout_s", 0.001, 3_600)
+        self._within("hedge_retry_s", 0.001, 60)
+        self._within("max_unwind_loss", 0.0, 1.0)
+        if self.hedge_retry_s > self.hedge_timeout_s:
+            raise ConfigError("config.hedge_retry_s is longer than config.hedge_timeout_s: nothing could be undone")
+
+    def _within(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise ConfigError(f"config.{name} = {value!r} is outside {low:g}..{high:g}")

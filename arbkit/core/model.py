@@ -1,0 +1,519 @@
+"""The nouns of a trade: frozen values; a change is a new value; the legal changes stand in a table.
+
+A tape or a live session has one market table. A `Book` is one outcome of one market and is known everywhere by
+its number in that table's list of books (two per market: YES, then NO). All amounts are integers, see `units`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, IntEnum, StrEnum
+from typing import Any, Literal, NamedTuple
+
+from arbkit.core.errors import DataError, InvariantViolation
+from arbkit.core.grid import Grid
+from arbkit.core.units import MICRO, Cash, Price, Size
+
+# -- markets and books ---------------------------------------------------------------------------------------
+
+Void = Literal["half", "refund", "last_price", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Market:
+    """One YES/NO question on one venue, as `markets.toml` states it; None stands for "unknown".
+
+    `exclusive` and `exhaustive` speak of the event: at most one of its markets pays, at least one does. `grids`
+    and `fee_rules` are dated histories, (valid from, value), oldest first, times in ns since the epoch (0: ever).
+    """
+
+    venue: str
+    id: str
+    event: str | None = None
+    outcome: str | None = None
+    payout: Cash | None = None
+    exclusive: bool | None = None
+    exhaustive: bool | None = None
+    void: Void | None = None
+    grids: tuple[tuple[int, Grid], ...] = ()
+    lot: Size | None = None
+    min_size: Size | None = None
+    fee_rules: tuple[tuple[int, str], ...] = ()
+    start: int | None = None
+    close: int | None = None
+    resolution: str | None = None
+    source: tuple[tuple[str, str], ...] = ()  # (outcome, file stem): ("yes", "nyk") or both outcomes
+    assumed: frozenset[str] = frozenset()
+
+    def need(self, name: str) -> Any:
+        """Return a field that the caller cannot do without; raise DataError naming it when it is unknown."""
+        value = getattr(self, name)
+        if value is None or value == ():
+            said = {"grids": "tick", "fee_rules": "fee_rule"}.get(name, name)
+            raise DataError(f"market {self.venue}:{self.id}: `{said}` is unknown; state it in markets.toml")
+        return value
+
+    def grid_at(self, ns: int) -> Grid:
+        """Return the price grid in force at a time; raise DataError when it is unknown."""
+        return _in_force(self.need("grids"), ns)  # type: ignore[no-any-return]
+
+    def fee_rule_at(self, ns: int) -> str | None:
+        """Return the name of the fee rule in force at a time, or None when nothing is known."""
+        return _in_force(self.fee_rules, ns) if self.fee_rules else None
+
+
+def _in_force(history: tuple[tuple[int, Any], ...], ns: int) -> Any:
+    found = history[0][1]
+    for since, value in history:
+        if since <= ns:
+            found = value
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The bids and asks of one outcome of one market; `index` is its number in the list of books.
+
+    `mirror` is the number of the other outcome's book: the two are one pool of liquidity. A book that is not
+    `recorded` has no rows of its own and is read off its mirror, price p there being one dollar minus p here.
+    """
+
+    index: int
+    market: Market
+    outcome: Literal["yes", "no"]
+    mirror: int
+    recorded: bool = True
+
+    @property
+    def venue(self) -> str:
+        return self.market.venue
+
+    @property
+    def name(self) -> str:
+        return f"{self.market.venue}:{self.market.id}:{self.outcome}"
+
+
+class Pair(NamedTuple):
+    """Two markets on two venues that ask the same question (`same`) or opposite ones (`opposite`)."""
+
+    a: Market
+    b: Market
+    polarity: Literal["same", "opposite"]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTable:
+    """The markets of a tape or session, their books (two each: YES is 2m, NO is 2m + 1) and stated pairs."""
+
+    markets: tuple[Market, ...]
+    books: tuple[Book, ...]
+    pairs: tuple[Pair, ...] = ()
+
+    def book(self, name: str) -> Book:
+        """Return a book by name ("venue:id:yes"); raise DataError when there is none."""
+        for book in self.books:
+            if book.name == name:
+                return book
+        raise DataError(f"no book named {name!r}; there are {', '.join(b.name for b in self.books) or 'none'}")
+
+
+class Health(StrEnum):
+    """Whether a book may price an order; everything but OK refuses."""
+
+    OK = "ok"
+    SILENT = "silent"
+    GAPPED = "gapped"
+    CROSSED = "crossed"
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+
+
+class Level(NamedTuple):
+    """One price of a book: what stands there, and whether that is the true size or only a lower bound."""
+
+    price: Price
+    size: Size
+    exact: bool = True
+
+
+# -- baskets and opportunities -------------------------------------------------------------------------------
+
+
+class Kind(StrEnum):
+    """How the legs of a basket belong together."""
+
+    COMPLEMENT = "complement"
+    OUTCOMES = "outcomes"
+    CROSS_VENUE = "cross_venue"
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """Legs bought in equal shares, which together pay at least `floor` per share whatever happens.
+
+    `floor` is the minimum over every outcome, void rule included, in millionths of a dollar. `min_size` is the
+    smallest size legal on every leg (q_min) and `lot` the step of sizes legal on every leg. `assumed` names the
+    guessed fields that the floor and the sizes rest on, as "venue:market.field".
+    """
+
+    id: str
+    kind: Kind
+    event: str
+    legs: tuple[Book, ...]
+    floor: Cash
+    min_size: Size
+    lot: Size
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArbitrageOpportunity:
+    """A basket that was executable with an edge at one moment, as received then.
+
+    `size` is in shares of the basket; `edge` is the expected profit of that size in millionths of a dollar,
+    net of fees; `edge_gross` before fees. `exact` tells whether every level it rests on is a true size.
+    """
+
+    id: str
+    basket: Basket
+    detected_at: int
+    size: Size
+    edge: Cash
+    edge_gross: Cash
+    exact: bool = True
+
+
+# -- orders and fills ----------------------------------------------------------------------------------------
+
+
+class Side(IntEnum):
+    """The sign of a trade: +1 buys, -1 sells."""
+
+    BUY = 1
+    SELL = -1
+
+
+class TimeInForce(StrEnum):
+    """FAK takes what is there and cancels the rest (the venues' IOC); FOK all or nothing; GTC rests."""
+
+    FAK = "FAK"
+    FOK = "FOK"
+    GTC = "GTC"
+
+
+class Purpose(StrEnum):
+    """Why an order exists: entries decide completed and reduced, the others only undo."""
+
+    ENTRY = "entry"
+    COMPLETE = "complete"
+    TRIM = "trim"
+    EXIT = "exit"
+
+
+class OrderStatus(Enum):
+    """The life of an order, as far as the venue has told us."""
+
+    INTENT = "intent"
+    SUBMITTED = "submitted"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    PARTIAL = "partial"
+    PENDING_CANCEL = "pending_cancel"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+S = OrderStatus
+WORKING = {S.OPEN, S.PARTIAL, S.PENDING_CANCEL, S.UNKNOWN}
+ENDED = {S.FILLED, S.CANCELLED, S.EXPIRED}
+TERMINAL = ENDED | {S.REJECTED}
+GROWING = {S.SUBMITTED, S.UNKNOWN, S.OPEN, S.PARTIAL}
+
+# Terminal orders accept what was already on its way: a late fill completes a cancelled order, a fill voided at
+# settlement reopens a filled one. REJECTED means "never was", and nothing follows it.
+NEXT: dict[OrderStatus, set[OrderStatus]] = {
+    S.INTENT: {S.SUBMITTED, S.UNKNOWN, S.CANCELLED},  # UNKNOWN after a restart
+    S.SUBMITTED: WORKING | ENDED | {S.REJECTED},
+    S.UNKNOWN: WORKING | ENDED | {S.REJECTED},  # reconciled, on the venue's word
+    S.OPEN: WORKING | ENDED,
+    S.PARTIAL: (WORKING - {S.OPEN}) | ENDED,
+    S.PENDING_CANCEL: WORKING | ENDED,  # a cancel can be refused, or lose the race
+    S.CANCELLED: {S.FILLED},
+    S.EXPIRED: {S.FILLED},
+    S.FILLED: {S.CANCELLED},
+    S.REJECTED: set(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution of an order. `at` is when we learnt of it, `venue_at` when it was matched (ns).
+
+    `row` and `model` are its explanation in a simulation: the row of the tape that caused it and the model that
+    turned the row into a fill; live fills carry -1 and the venue's name.
+    """
+
+    trade_id: str
+    price: Price
+    size: Size
+    fee: Cash
+    at: int
+    venue_at: int
+    maker: bool
+    row: int = -1
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """What a venue says of one order: its status and all fills so far, oldest first."""
+
+    client_id: str
+    status: OrderStatus
+    fills: tuple[Fill, ...] = ()
+    at: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order of a leg, and what has happened to it so far.
+
+    Always a limit order counted in shares; `client_id` is fixed before the first send and names it for ever.
+    """
+
+    client_id: str
+    book: Book
+    side: Side
+    limit: Price
+    size: Size
+    tif: TimeInForce
+    post_only: bool = False
+    purpose: Purpose = Purpose.ENTRY
+    status: OrderStatus = S.INTENT
+    fills: tuple[Fill, ...] = ()
+    reason: str = ""
+
+    @property
+    def venue(self) -> str:
+        return self.book.market.venue
+
+    @property
+    def filled(self) -> Size:
+        return Size(sum(fill.size for fill in self.fills))
+
+    @property
+    def remaining(self) -> Size:
+        return Size(self.size - self.filled)
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in TERMINAL
+
+    def moved(self, status: OrderStatus, reason: str = "") -> Order:
+        """Return the order in another status; an illegal change is an InvariantViolation."""
+        if status is self.status:
+            return self
+        if status not in NEXT[self.status]:
+            raise InvariantViolation(f"{self.client_id}: {self.status.name} -> {status.name}")
+        return replace(self, status=status, reason=reason or self.reason)
+
+    def with_fill(self, fill: Fill) -> Order:
+        """Return the order with one more fill; a fill that is already known changes nothing."""
+        if any(known.trade_id == fill.trade_id for known in self.fills):
+            return self  # venues repeat themselves after a reconnect
+        if fill.size <= 0 or self.filled + fill.size > self.size:
+            raise InvariantViolation(f"{self.client_id}: a fill of {fill.size} of {self.remaining} left")
+        order = replace(self, fills=(*self.fills, fill))
+        if order.remaining == 0:
+            return order.moved(S.FILLED)  # also late, after a cancel: the venue's word counts
+        return order.moved(S.PARTIAL) if self.status in GROWING else order
+
+    def told(self, report: OrderReport) -> Order:
+        """Return the order as a report of its venue leaves it, whatever order reports arrive in."""
+        order = self
+        for fill in report.fills:
+            order = order.with_fill(fill)
+        if order.is_final and report.status not in TERMINAL:
+            return order  # an older report that was overtaken
+        if report.status is S.OPEN and order.status is S.PARTIAL:
+            return order
+        if order.status is S.FILLED and report.status in (S.CANCELLED, S.EXPIRED):
+            return order  # filled after the cancel was counted
+        if report.status is S.FILLED and order.remaining:
+            return order  # the fills themselves are still on their way
+        return order.moved(report.status, report.reason)
+
+
+# -- legs and trades -----------------------------------------------------------------------------------------
+
+
+class ExecutionStrategy(StrEnum):
+    """How the entry legs are worked: take at once, rest, or rest and then take what is missing."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    HYBRID = "HYBRID"
+
+
+class LegStatus(StrEnum):
+    """Where a leg stands; it follows from its orders and is never set."""
+
+    PENDING = "pending"
+    WORKING = "working"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    PARTIAL = "partial"
+    EMPTY = "empty"  # every order ended and nothing was filled
+
+
+@dataclass(frozen=True, slots=True)
+class TradeLeg:
+    """One side of a trade: `size` shares of one book, and the orders that work on it.
+
+    `decision_cost` is what `size` shares cost (BUY) in the book as received at decision, `worst` the price of the
+    last level that needs: both 0 until decided. `exact` is False when a level on the way was a lower bound.
+    """
+
+    index: int
+    book: Book
+    side: Side
+    size: Size
+    decision_cost: Cash = Cash(0)
+    worst: Price = Price(0)
+    exact: bool = True
+    orders: tuple[Order, ...] = ()
+
+    def entries(self) -> tuple[Order, ...]:
+        return tuple(order for order in self.orders if order.purpose is Purpose.ENTRY)
+
+    @property
+    def filled(self) -> Size:
+        """Shares filled by entry orders."""
+        return Size(sum(order.filled for order in self.entries()))
+
+    @property
+    def held(self) -> Size:
+        """Shares held now, undo orders included (bought minus sold)."""
+        return Size(sum(order.side * order.filled for order in self.orders))
+
+    @property
+    def fees(self) -> Cash:
+        return Cash(sum(fill.fee for order in self.orders for fill in order.fills))
+
+    @property
+    def is_final(self) -> bool:
+        return all(order.is_final for order in self.orders)
+
+    @property
+    def status(self) -> LegStatus:
+        if not self.orders:
+            return LegStatus.PENDING
+        if any(order.status is S.UNKNOWN for order in self.orders):
+            return LegStatus.UNKNOWN
+        if not self.is_final:
+            return LegStatus.WORKING
+        if self.filled >= self.size:
+            return LegStatus.FILLED
+        return LegStatus.PARTIAL if self.filled else LegStatus.EMPTY
+
+    def with_order(self, order: Order) -> TradeLeg:
+        """Return the leg with a new order, or with the newer state of one it has."""
+        known = [o.client_id for o in self.orders]
+        if order.client_id not in known:
+            return replace(self, orders=(*self.orders, order))
+        at = known.index(order.client_id)
+        return replace(self, orders=(*self.orders[:at], order, *self.orders[at + 1 :]))
+
+
+class TradeState(StrEnum):
+    """The state of a whole trade."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    HEDGING = "hedging"
+    UNWINDING = "unwinding"
+    PROVISIONAL = "provisional"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled_back"
+    ESCALATED = "escalated"
+
+
+class Outcome(StrEnum):
+    """How a trade ended; completed and reduced are decided on entry orders alone."""
+
+    COMPLETED = "completed"
+    REDUCED = "reduced"
+    MISSED = "missed"
+    UNWOUND = "unwound"
+    ESCALATED = "escalated"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class MultiLegTrade:
+    """One attempt to turn an opportunity into a basket, by one strategy."""
+
+    id: str
+    opportunity: ArbitrageOpportunity
+    strategy: ExecutionStrategy
+    legs: tuple[TradeLeg, ...]
+    state: TradeState = TradeState.PLANNED
+
+    @property
+    def size(self) -> Size:
+        return self.opportunity.size
+
+    @property
+    def is_untouched(self) -> bool:
+        """Nothing was ever filled: nothing is owed."""
+        return all(not order.fills for leg in self.legs for order in leg.orders)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Every leg holds the same size."""
+        return len({leg.held for leg in self.legs}) == 1
+
+    def with_leg(self, leg: TradeLeg) -> MultiLegTrade:
+        legs = tuple(leg if leg.index == old.index else old for old in self.legs)
+        return replace(self, legs=legs)
+
+    def with_legs(self, legs: tuple[TradeLeg, ...]) -> MultiLegTrade:
+        return replace(self, legs=legs)
+
+    def in_state(self, state: TradeState) -> MultiLegTrade:
+        return replace(self, state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """How a trade ended, in integers; times in ns, `pnl` against the payoff floor of what is held.
+
+    `cash` is every fill's money: minus what was paid, plus what was received, minus fees. `unwind_cost` is what the
+    undo orders lost against the average entry price of what they touched, fees included.
+    """
+
+    trade: MultiLegTrade
+    outcome: Outcome
+    undo: str = ""
+    reason: str = ""
+    started_at: int = 0
+    entries_done_at: int = 0
+    finished_at: int = 0
+    cash: Cash = Cash(0)
+    fees: Cash = Cash(0)
+    gas: Cash = Cash(0)
+    unwind_cost: Cash = Cash(0)
+    pnl: Cash = Cash(0)
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def committed(self) -> bool:
+        return self.outcome in (Outcome.COMPLETED, Outcome.REDUCED)
+
+
+def floor_value(basket: Basket, held: int) -> Cash:
+    """Return what `held` whole baskets pay at least."""
+    return Cash(basket.floor * held // MICRO)

@@ -1,0 +1,65 @@
+"""Prices, sizes and cash as integers in millionths: whatever can be owed is exact.
+
+Millionths are the unit of collateral and outcome tokens on chain, they hold the price grid of every venue
+and they survive a change of tick. Text and decimals exist only at the edges, floats only in `analysis`.
+"""
+
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import NewType
+
+Price = NewType("Price", int)  # millionths of a dollar per share, 0..1_000_000
+Size = NewType("Size", int)  # millionths of a share
+Cash = NewType("Cash", int)  # millionths of a dollar, signed
+
+MICRO = 1_000_000
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+
+def _scaled(text: str | int | Decimal, what: str) -> int:
+    try:
+        scaled = Decimal(text) * MICRO
+    except InvalidOperation:
+        raise ValueError(f"not {what}: {text!r}") from None
+    if not scaled.is_finite() or scaled % 1:
+        raise ValueError(f"not {what} in millionths: {text!r}")
+    return int(scaled)
+
+
+def price(text: str | int | Decimal) -> Price:
+    """Read a quoted price in dollars; refuse one outside 0..1 or one that millionths cannot hold exactly."""
+    scaled = _scaled(text, "a price")
+    if not 0 <= scaled <= MICRO:
+        raise ValueError(f"not a price between 0 and 1 dollar: {text!r}")
+    return Price(scaled)
+
+
+def size(text: str | int | Decimal) -> Size:
+    """Read a number of shares; refuse a negative one or one that millionths cannot hold exactly."""
+    scaled = _scaled(text, "a size")
+    if scaled < 0:
+        raise ValueError(f"not a size of zero or more shares: {text!r}")
+    return Size(scaled)
+
+
+def cash(text: str | float | Decimal, *, rounding: str = ROUND_CEILING) -> Cash:
+    """Read an amount of dollars given by a person; a fraction of a millionth rounds by `rounding`."""
+    value = Decimal(str(text))
+    if not value.is_finite():
+        raise ValueError(f"not an amount of dollars: {text!r}")
+    return Cash(int((value * MICRO).to_integral_value(rounding=rounding)))
+
+
+def cost(price: int, size: int) -> Cash:
+    """Return what a buyer pays, rounded up: against us."""
+    return Cash(-(-price * size // MICRO))
+
+
+def proceeds(price: int, size: int) -> Cash:
+    """Return what a seller receives, rounded down: against us."""
+    return Cash(price * size // MICRO)
+
+
+def seconds(ns: int) -> float:
+    """Return nanoseconds as seconds, for timers and people, never for comparing stamps."""
+    return ns / NS_PER_S
