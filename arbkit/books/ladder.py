@@ -20,6 +20,7 @@ from arbkit.books.meta import (
     KIND_MASK,
     KIND_RESOLUTION,
     KIND_STATUS,
+    LAST,
     LOWER,
     SIDE_BID,
     SIDE_MASK,
@@ -223,14 +224,21 @@ def walk(ladders, book, side, want, prices, sizes):  # type: ignore[no-untyped-d
 def advance(ladders, at, lag, book, meta, price, size, order, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
     """Apply rows order[start:stop] (or start..stop when `order` is empty) whose `at` is <= until; return the next.
 
+    All rows of one message share a number, the place of its first row.
+
     `at` and the other columns are the tape's; `order` is a permutation for views that see rows in another order.
     """
     plain = len(order) == 0
     i = start
+    message = start
+    while message > 0 and meta[message - 1 if plain else order[message - 1]] & LAST == 0:
+        message -= 1  # the chunk before ended inside this message
     while i < stop:
         row = i if plain else order[i]
         if at[row] > until:
             break
-        apply_row(ladders, at[row], lag[row], book[row], meta[row], np.int64(price[row]), size[row], row, hopeful)
+        apply_row(ladders, at[row], lag[row], book[row], meta[row], np.int64(price[row]), size[row], message, hopeful)
         i += 1
+        if meta[row] & LAST:
+            message = i
     return i
