@@ -1,0 +1,72 @@
+# One task runner: what a person types, what the hooks run and what CI runs are these targets.
+# `make` alone lists them. All but clean work inside .venv, which the first call makes.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+PYTHON ?= python3
+NOTEBOOKS ?= notebooks
+JUNK := build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help demo test lint format types notebooks lab clean distclean env
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp holds pyproject's bytes and the constraints': it is compared, not dated, so that a
+# fresh clone or a `git checkout` that only touches files does not reinstall 180 packages.
+env:
+	@cat pyproject.toml constraints.txt | cmp -s - $(STAMP) && [ -x $(BIN)/python ] || $(MAKE) install
+
+.PHONY: install
+install:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || { \
+	  echo "arbkit needs CPython 3.11 to 3.14, and '$(PYTHON)' is" \
+	    "$$($(PYTHON) --version 2>&1 || true). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@rm -f $(STAMP); echo "setting up $(VENV) (once; about a minute, seconds with uv)"
+	@if command -v uv >/dev/null; then \
+	  { [ -x $(BIN)/python ] || uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); } && \
+	  uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all]'; \
+	elif [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV); then \
+	  $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[all]'; \
+	else \
+	  echo "could not make $(VENV): neither uv nor '$(PYTHON) -m venv' works here" \
+	    "(on Debian and Ubuntu: apt install python3-venv; or install uv)." >&2; rm -rf $(VENV); exit 1; \
+	fi || { echo "the packages could not be installed: read the lines above; then run make again." >&2; exit 1; }
+	@cat pyproject.toml constraints.txt > $(STAMP)
+
+demo: env  ## the whole way from a tape to a comparison, on shipped data
+	@$(BIN)/arbkit demo
+
+test: env  ## every test, with the coverage gate
+	@$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=term:skip-covered
+
+lint: env  ## style, format, the import rule, stripped notebooks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+	@find $(NOTEBOOKS) -name '*.ipynb' -not -path '*/.*' -print0 2>/dev/null | xargs -0 -r $(BIN)/nbstripout --verify
+
+format: env  ## let ruff put right what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: env  ## mypy, strict
+	@$(BIN)/mypy
+
+notebooks: env  ## run every notebook, executed copies in build/notebooks
+	@mkdir -p build/notebooks && cp -R $(NOTEBOOKS)/. build/notebooks/
+	@$(BIN)/python -m pytest --nbmake --overwrite build/notebooks
+
+lab: env  ## open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=.
+
+clean:  ## remove what runs leave behind, keep .venv
+	@rm -rf $(JUNK); find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## and .venv
+	@rm -rf $(VENV)
