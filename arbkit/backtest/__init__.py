@@ -1,0 +1,1 @@
+"""What would have happened: the scan, the simulator and the runs over a tape, in integer columns."""
