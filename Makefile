@@ -65,6 +65,8 @@ notebooks: env  ## run every notebook, executed copies in build/notebooks
 lab: env  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=.
 
+# Compiled kernels live outside the checkout, in a folder named by the hash of their sources and versions (see
+# arbkit/core/compiled.py): an edit opens a new one, so no target has to clear a stale cache.
 clean:  ## remove what runs leave behind, keep .venv
 	@rm -rf $(JUNK); find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

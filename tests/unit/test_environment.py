@@ -21,9 +21,7 @@ def requirements(lines: list[str]) -> dict[str, Requirement]:
     return {canonicalize_name(each.name): each for each in parsed}
 
 
-ALL = requirements(
-    [*PROJECT["dependencies"], *(line for name in EXTRAS if name != "all" for line in EXTRAS[name])]
-)
+ALL = requirements([*PROJECT["dependencies"], *(line for name in EXTRAS if name != "all" for line in EXTRAS[name])])
 NAMED = requirements([line for line in CONDA if isinstance(line, str)])
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()]
 
@@ -34,9 +32,7 @@ def test_python_range_is_the_same() -> None:
 
 def test_conda_names_the_seven_with_the_floors_of_pyproject() -> None:
     assert set(NAMED) - {"python", "pip"} == SEVEN
-    assert {name: str(NAMED[name].specifier) for name in SEVEN} == {
-        name: str(ALL[name].specifier) for name in SEVEN
-    }
+    assert {name: str(NAMED[name].specifier) for name in SEVEN} == {name: str(ALL[name].specifier) for name in SEVEN}
 
 
 def test_pip_brings_everything_else_from_this_folder() -> None:
