@@ -1,0 +1,297 @@
+"""Tapes at rest: one folder each, written as a whole or not at all.
+
+`rows/YYYY-MM-DD.parquet` (zstd, by UTC day of ts_recv) is the record, `markets.parquet` the market table,
+`tape.json` says schema version, source, licence, quality and digest; `replay.arrow` holds the same columns
+uncompressed for memory-mapping and is made anew from the Parquet files in memory when it is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from arbkit.core.errors import DataError
+from arbkit.core.model import MarketTable
+from arbkit.core.units import NS_PER_S
+from arbkit.history.markets import table_from_dict, table_to_dict
+from arbkit.history.quality import QualityReport
+from arbkit.history.tape import CLOCKS, INT16_BOOKS, Clocks, Rows, Tape, check_rows, digest_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+DAY_NS = 86_400 * NS_PER_S
+ROW_GROUP = 1 << 20
+COLUMN_TYPES = (np.int64, np.int64, np.int16, np.uint8, np.int32, np.int64)  # of a tape with few books
+T = TypeVar("T")
+
+
+class Facts(NamedTuple):
+    """What `tape.json` says beside the schema version."""
+
+    source: str
+    licence: str
+    synthetic: bool
+    clocks: Clocks
+    quality: QualityReport
+
+
+# -- writing -------------------------------------------------------------------------------------------------
+
+
+def write_tape(tape: Tape, path: str | PathLike[str]) -> str:
+    """Write a tape to a folder and return its digest; see `replacing` for what happens to the folder."""
+    facts = Facts(tape.source, tape.licence, tape.synthetic, tape.clocks, tape.quality)
+    with replacing(path) as folder:
+        write_folder(folder, tape.markets, tape.rows, facts, tape.digest)
+    return tape.digest
+
+
+@contextmanager
+def replacing(path: str | PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that takes its place at the end, or is removed on an error.
+
+    Raises DataError when `path` exists and is not a tape: nothing else is ever overwritten.
+    """
+    final = Path(path).absolute()
+    refuse_foreign(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    try:
+        fresh = work / "new"
+        fresh.mkdir()
+        yield fresh
+        refuse_foreign(final)
+        if final.exists():
+            final.rename(work / "old")
+        try:
+            fresh.rename(final)
+        except OSError:
+            if (work / "old").exists():
+                (work / "old").rename(final)  # put back what stood there
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise DataError when something stands at `path` that is not a tape."""
+    if path.exists() and not (path / "tape.json").is_file():
+        raise DataError(f"{path}: exists and is not a tape; it is not overwritten")
+
+
+def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, digest: str | None = None) -> str:
+    """Write the files of a tape into an empty folder and return the digest; columns may be memory-mapped."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    digest = digest or digest_of(markets, rows, facts.clocks)
+    (folder / "rows").mkdir()
+    for day, start, end in _days(rows.ts_recv):
+        table = _table(rows.cut(slice(start, end)))
+        pq.write_table(
+            table,
+            folder / "rows" / f"{day}.parquet",
+            compression="zstd",
+            compression_level=9,
+            row_group_size=ROW_GROUP,
+            use_dictionary=["book", "meta", "price"],
+            column_encoding={"ts_recv": "DELTA_BINARY_PACKED", "ts_venue": "DELTA_BINARY_PACKED", "size": "PLAIN"},
+        )
+    plain = table_to_dict(markets)
+    columns: dict[str, list[str]] = {"market": [json.dumps(row, sort_keys=True) for row in plain["markets"]]}
+    columns = {"venue": [x.venue for x in markets.markets], "id": [x.id for x in markets.markets], **columns}
+    pq.write_table(pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}), folder / "markets.parquet")
+    with pa.OSFile(str(folder / "replay.arrow"), "wb") as sink:
+        table = _table(rows)
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            for batch in table.to_batches():  # one batch: columns that are contiguous once mapped
+                writer.write_batch(batch)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "rows": len(rows.ts_recv),
+        "digest": digest,
+        "clocks": facts.clocks,
+        "source": facts.source,
+        "licence": facts.licence,
+        "synthetic": facts.synthetic,
+        "recorded": plain["recorded"],
+        "pairs": plain["pairs"],
+        "quality": facts.quality.to_dict(),
+    }
+    (folder / "tape.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return digest
+
+
+def _table(rows: Rows) -> pa.Table:
+    """Return the columns as an Arrow table that shares their memory."""
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(column) for name, column in zip(Rows._fields, rows, strict=True)})
+
+
+def _days(ts: np.ndarray) -> Iterator[tuple[str, int, int]]:
+    """Yield (UTC day, start, end) of the rows, in order."""
+    start = 0
+    while start < len(ts):
+        day = int(ts[start]) // DAY_NS
+        end = int(np.searchsorted(ts, (day + 1) * DAY_NS, side="left"))
+        yield str(np.datetime64(day, "D")), start, end
+        start = end
+
+
+class Spool:
+    """Columns that grow on disk while an import runs, so that memory holds one piece at a time."""
+
+    TYPES = (np.int64, np.int64, np.int32, np.uint8, np.int32, np.int64)
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._paths = [folder / f"{name}.bin" for name in Rows._fields]
+        self._files = [path.open("wb") for path in self._paths]
+        self.rows = 0
+
+    def append(self, rows: Rows) -> None:
+        """Add rows (whole messages, in order)."""
+        for file, column, dtype in zip(self._files, rows, self.TYPES, strict=True):
+            file.write(np.ascontiguousarray(column, dtype=dtype).data)
+        self.rows += len(rows.ts_recv)
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def remove(self) -> None:
+        """Delete the files."""
+        self.close()
+        shutil.rmtree(self._paths[0].parent, ignore_errors=True)
+
+    def mapped(self, n_books: int) -> Rows:
+        """Return everything as memory-mapped columns in the dtypes of a tape."""
+        self.close()
+        if not self.rows:
+            return Rows(*(np.empty(0, dtype) for dtype in COLUMN_TYPES))
+        columns: list[np.ndarray] = [
+            np.memmap(path, dtype, "r") for path, dtype in zip(self._paths, self.TYPES, strict=True)
+        ]
+        if n_books <= INT16_BOOKS:
+            columns[2] = columns[2].astype(np.int16)
+        return Rows(*columns)
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
+    """Return the tape in a folder; raise DataError when it is foreign, incomplete or damaged."""
+    folder = Path(path)
+    document = _document(folder)
+    markets = _guarded(folder / "markets.parquet", lambda file: _markets(file, document))
+    rows = _rows(folder, int(document["rows"]))
+    clocks = document["clocks"]
+    if clocks not in CLOCKS:
+        raise DataError(f"{folder / 'tape.json'}: field `clocks`: {clocks!r} is none of {', '.join(CLOCKS)}")
+    if verify:
+        try:
+            check_rows(markets, rows)
+        except DataError as error:
+            raise DataError(f"{folder}: {error}") from error
+        if digest_of(markets, rows, clocks) != document["digest"]:
+            raise DataError(f"{folder}: rows and market table do not match the digest in tape.json: damaged or edited")
+    return Tape.trusted(
+        markets,
+        rows,
+        clocks,
+        str(document["source"]),
+        str(document["licence"]),
+        bool(document["synthetic"]),
+        QualityReport.from_dict(document["quality"]),
+        str(document["digest"]),
+    )
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    file = folder / "tape.json"
+    if not file.is_file():
+        raise DataError(f"{folder}: not a tape: there is no tape.json in it")
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{file}: not readable: {error}") from error
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise DataError(f"{file}: field `schema_version` is missing")
+    version = document["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise DataError(f"{file}: field `schema_version`: {version!r}, but this arbkit reads {SCHEMA_VERSION}")
+    needed = ("rows", "digest", "clocks", "source", "licence", "synthetic", "recorded", "pairs", "quality")
+    for key in needed:
+        if key not in document:
+            raise DataError(f"{file}: field `{key}` is missing")
+    return document
+
+
+def _guarded(file: Path, read: Callable[[Path], T]) -> T:
+    """Return what `read` makes of a file; turn the library's errors into a DataError naming it."""
+    import pyarrow as pa
+
+    try:
+        return read(file)
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read: {error}") from error
+
+
+def _markets(file: Path, document: dict[str, Any]) -> MarketTable:
+    import pyarrow.parquet as pq
+
+    texts = pq.read_table(file, columns=["market"]).column("market").to_pylist()
+    plain = [json.loads(text) for text in texts]
+    return table_from_dict({"markets": plain, "recorded": document["recorded"], "pairs": document["pairs"]})
+
+
+def _rows(folder: Path, n: int) -> Rows:
+    """Return the columns, mapped from `replay.arrow` or read from the Parquet files."""
+    import pyarrow.parquet as pq
+
+    files = sorted((folder / "rows").glob("*.parquet"))
+    counted = {file: _guarded(file, lambda f: int(pq.read_metadata(f).num_rows)) for file in files}
+    if sum(counted.values()) != n:
+        raise DataError(f"{folder / 'rows'}: holds {sum(counted.values())} rows, tape.json says {n}")
+    replay = folder / "replay.arrow"
+    if replay.is_file():
+        rows = _guarded(replay, _mapped)
+        if len(rows.ts_recv) != n:
+            raise DataError(f"{replay}: holds {len(rows.ts_recv)} rows, tape.json says {n}")
+        return rows
+    tables = [_guarded(file, pq.read_table) for file in files]
+    if not tables:
+        return Rows(*(np.empty(0, dtype) for dtype in COLUMN_TYPES))
+    import pyarrow as pa
+
+    return _guarded(folder / "rows", lambda _: _columns(pa.concat_tables(tables)))
+
+
+def _mapped(file: Path) -> Rows:
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source:
+        return _columns(pa.ipc.open_file(source).read_all())
+
+
+def _columns(table: pa.Table) -> Rows:
+    if table.column_names != list(Rows._fields):
+        raise DataError(f"has the columns {', '.join(table.column_names)}")
+    return Rows(*(_whole(table.column(name)) for name in Rows._fields))
+
+
+def _whole(column: pa.ChunkedArray) -> np.ndarray:
+    found: np.ndarray = column.chunk(0).to_numpy(zero_copy_only=True) if column.num_chunks == 1 else column.to_numpy()
+    return found
