@@ -26,7 +26,7 @@ env:
 install:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || { \
 	  echo "arbkit needs CPython 3.11 to 3.14, and '$(PYTHON)' is" \
-	    "$$($(PYTHON) --version 2>&1 || true). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	    "$$($(PYTHON) --version 2>/dev/null || echo not found). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@rm -f $(STAMP); echo "setting up $(VENV) (once; about a minute, seconds with uv)"
 	@if command -v uv >/dev/null; then \
 	  { [ -x $(BIN)/python ] || uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); } && \
@@ -49,7 +49,7 @@ lint: env  ## style, format, the import rule, stripped notebooks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache
-	@find $(NOTEBOOKS) -name '*.ipynb' -not -path '*/.*' -print0 2>/dev/null | xargs -0 -r $(BIN)/nbstripout --verify
+	@git ls-files -z '*.ipynb' | xargs -0 -r $(BIN)/nbstripout --verify
 
 format: env  ## let ruff put right what it can
 	@$(BIN)/ruff check --fix .
