@@ -18,7 +18,8 @@ class ExecutionConfig:
     A setting with which a strategy could never act is refused here or before the first trade.
     """
 
-    min_edge: float = 0.0001  # dollars per basket share, net of fees unless the study is gross
+    min_edge: float = 0.0001  # dollars per basket share
+    edge: str = "net"  # "net" or "gross": whether `min_edge` is judged after or before fees
     max_size: float = 100.0  # shares of the basket per trade
     max_exposure: float = 250.0  # dollars at risk if some legs fill and others do not (X)
     max_slippage: float | None = None  # dollars per share beyond the last level needed; wins over the next
@@ -40,6 +41,9 @@ class ExecutionConfig:
             if field.type in ("bool", bool):
                 if not isinstance(value, bool):
                     raise ConfigError(f"config.{field.name} must be true or false, not {value!r}")
+            elif field.name == "edge":
+                if value not in ("net", "gross"):
+                    raise ConfigError(f"config.edge must be 'net' or 'gross', not {value!r}")
             elif field.name == "max_slippage" and value is None:
                 continue
             elif not _finite(value):

@@ -1,0 +1,5 @@
+"""`python -m arbkit` is the `arbkit` command."""
+
+from arbkit.cli import main
+
+main()

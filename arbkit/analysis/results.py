@@ -1,0 +1,342 @@
+"""The public calls and what they return: here integers become frames, figures and a report.
+
+`scan`, `compare` and `backtest` block, work in a notebook cell, in a script and inside a running loop, and show a
+bar when they take long. `Comparison` and `Run` show themselves in a notebook and print themselves in a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from arbkit.analysis.comparison_view import Comparison
+from arbkit.analysis.progress import Bar
+from arbkit.analysis.run_view import Run, load_run
+from arbkit.analysis.scan_view import ScanReport
+from arbkit.backtest.compare import Cell, RawComparison, at_latency, run_each
+from arbkit.backtest.run import Portfolio, run_portfolio
+from arbkit.backtest.scan import ScanResult, sample_tape, scan_tape
+from arbkit.backtest.scenario import Scenario
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.errors import ConfigError, DataError
+from arbkit.core.model import Basket, Book, ExecutionStrategy
+from arbkit.core.units import NS_PER_S, cash, size
+from arbkit.fees import FeeRule, history_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from arbkit.history.tape import Tape
+
+__all__ = ["Comparison", "Run", "ScanReport", "backtest", "compare", "load_run", "scan", "scan_report"]
+
+STRATEGIES = tuple(ExecutionStrategy)
+MODES = ("each", "portfolio")
+FeeHistory = tuple[tuple[int, FeeRule], ...]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What every public call asks of a tape, checked once and answered in integers."""
+
+    tape: Tape
+    baskets: tuple[Basket, ...]
+    edge: str
+    rearm_s: float
+    config: ExecutionConfig
+    scenario: Scenario
+    study: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.edge not in ("net", "gross"):
+            raise ConfigError(f"edge must be 'net' or 'gross', not {self.edge!r}")
+        if not 0 <= self.rearm_s <= 86_400:
+            raise ConfigError(f"rearm_s = {self.rearm_s!r} is outside 0..86400 seconds")
+        if not self.baskets:
+            raise DataError("no baskets: nothing on this tape belongs together; see arbkit.baskets and markets.toml")
+        if not len(self.tape):
+            raise DataError("the tape has no rows")
+
+    @cached_property
+    def fees(self) -> dict[int, FeeHistory] | None:
+        """The dated fee rules by book number; None in a gross question about books whose rules are unknown."""
+        start, end = int(self.tape.rows.ts_recv[0]), int(self.tape.rows.ts_recv[-1])
+        books: dict[int, Book] = {leg.index: leg for basket in self.baskets for leg in basket.legs}
+        try:
+            return {i: history_for(book.market, start, end, self.scenario.assume_fees) for i, book in books.items()}
+        except DataError:
+            if self.edge == "net" or self.scenario.assume_fees is not None:
+                raise
+            return None
+
+    @cached_property
+    def scanned(self) -> ScanResult:
+        """Episodes, or decisions at fixed times in an execution study."""
+        common: dict[str, Any] = {
+            "max_size": size(str(self.config.max_size)),
+            "max_exposure": cash(self.config.max_exposure),
+            "fees": self.fees,
+            "max_silence_ns": self.scenario.max_silence_ns,
+            "settle_ns": self.scenario.mirror_settle_ns,
+        }
+        if self.study is not None:
+            return sample_tape(self.tape, self.baskets, every_ns=_every(self.study), **common)
+        return scan_tape(
+            self.tape,
+            self.baskets,
+            min_edge=cash(self.config.min_edge),
+            gross=self.edge == "gross",
+            rearm_ns=round(self.rearm_s * NS_PER_S),
+            **common,
+        )
+
+    def modelled(self) -> dict[str, object]:
+        """Return everything that was assumed, in the order a reader asks for it."""
+        found: dict[str, object] = dict(self.scenario.modelled())
+        if self.fees is None:
+            found["fees"] = "unknown: nothing net can be told; state a rule in markets.toml or assume_fees=NAME"
+        else:
+            found["fees"] = _say_fees(self.fees, self.scenario.assume_fees)
+        config = self.config
+        found |= {
+            "decisions": _say_decisions(self, config),
+            "max_size": f"{config.max_size:g} shares",
+            "max_exposure": f"{config.max_exposure:g} dollars at risk while legs differ",
+            "slippage_cap": _say_cap(config),
+            "edge_protected": "yes" if config.protect_edge else "NO: caps ignore the edge, a fill may lose money",
+            "limit_timeout_s": config.limit_timeout_s,
+            "hybrid_patience_s": config.hybrid_patience_s,
+            "max_unwind_loss": f"{config.max_unwind_loss:.0%} of the trade's cost",
+            "clocks": _say_clocks(self.tape.clocks),
+            "assumed_fields": ", ".join(sorted({f for b in self.baskets for f in b.assumed})) or "none",
+        }
+        return found
+
+
+def _every(study: str) -> int:
+    found = re.fullmatch(r"sample:(\d+(?:\.\d+)?)s", study)
+    if found is None or float(found[1]) <= 0:
+        raise ConfigError(f"study must look like 'sample:5s', not {study!r}")
+    return round(float(found[1]) * NS_PER_S)
+
+
+def _say_fees(fees: dict[int, FeeHistory], assumed: str | None) -> str:
+    rules = sorted({rule.name for history in fees.values() for _, rule in history})
+    return ", ".join(f"{name} (assumed)" if assumed and name in assumed else name for name in rules)
+
+
+def _say_decisions(question: _Question, config: ExecutionConfig) -> str:
+    if question.study is not None:
+        return f"{question.study}: at fixed times, whatever the edge: execution study, not arbitrage"
+    return f"episodes, {question.edge} edge of at least {config.min_edge:g} dollars a share, rearm {question.rearm_s:g} s"
+
+
+def _say_cap(config: ExecutionConfig) -> str:
+    if config.max_slippage is not None:
+        return f"{config.max_slippage:g} dollars beyond the last level needed"
+    return f"{config.max_slippage_pct:.1%} beyond the last level needed"
+
+
+def _say_clocks(clocks: str) -> str:
+    return {
+        "both": "received and venue stamps are both recorded",
+        "recv": "only received stamps: the venue is taken to be as far away as feed_ms says",
+        "venue": "only venue stamps: rows are taken as received feed_ms later",
+    }[clocks]
+
+
+def _question(
+    tape: Tape,
+    baskets: Sequence[Basket] | Basket,
+    *,
+    min_edge: float | None,
+    edge: str,
+    rearm_s: float,
+    assume_fees: str | None,
+    config: ExecutionConfig | None = None,
+    scenario: Scenario | None = None,
+    study: str | None = None,
+) -> _Question:
+    config, scenario = config or ExecutionConfig(), scenario or Scenario()
+    gates: dict[str, Any] = {"edge": edge} if edge in ("net", "gross") else {}
+    if study is not None:
+        gates |= {"min_edge": -1.0, "edge": "gross"}  # lowered alike for all strategies
+    elif min_edge is not None:
+        gates["min_edge"] = min_edge
+    if assume_fees is not None:
+        scenario = replace(scenario, assume_fees=assume_fees)
+    chosen = (baskets,) if isinstance(baskets, Basket) else tuple(baskets)
+    return _Question(tape, chosen, edge, rearm_s, replace(config, **gates), scenario, study)
+
+
+def scan_report(
+    tape: Tape,
+    baskets: Sequence[Basket],
+    min_edge: float = 0.0001,
+    edge: str = "net",
+    rearm_s: float = 1.0,
+    assume_fees: str | None = None,
+) -> ScanReport:
+    """Return the episodes of a tape with what was counted on the way and what was assumed."""
+    question = _question(tape, baskets, min_edge=min_edge, edge=edge, rearm_s=rearm_s, assume_fees=assume_fees)
+    return ScanReport(question.scanned, edge, question.modelled(), tape.quality.to_dict(), tape.synthetic)
+
+
+def scan(
+    tape: Tape,
+    baskets: Sequence[Basket],
+    min_edge: float = 0.0001,
+    edge: str = "net",
+    rearm_s: float = 1.0,
+    assume_fees: str | None = None,
+) -> pd.DataFrame:
+    """Return the episodes in which a basket was executable with an edge, one row each.
+
+    `min_edge`, `edge` and `peak_edge` are dollars per basket share, `size` shares, `life_ms` and `open_ms` milliseconds.
+    Net of the dated fee rules unless `edge="gross"`; where those do not cover the tape, net is refused (DataError)
+    unless `assume_fees` names a rule. `.attrs` of the frame says what was assumed and counted.
+    """
+    return scan_report(tape, baskets, min_edge, edge, rearm_s, assume_fees).frame
+
+
+def compare(
+    tape: Tape,
+    baskets: Sequence[Basket],
+    strategies: Sequence[ExecutionStrategy | str] = STRATEGIES,
+    min_edge: float | None = None,
+    edge: str = "net",
+    rearm_s: float = 1.0,
+    assume_fees: str | None = None,
+    config: ExecutionConfig | None = None,
+    scenario: Scenario | None = None,
+    latencies_ms: Sequence[float] = (),
+    seeds: int = 1,
+    mode: str = "each",
+    study: str | None = None,
+) -> Comparison:
+    """Run the live engine over the same decisions with each strategy and compare fills, slippage and shortfall.
+
+    mode="each": every opportunity in a fresh world, strategies paired. mode="portfolio": one continuous world per
+    strategy with balances and own impact. `latencies_ms` sets entry_ms = reply_ms to each value in turn (empty: the
+    scenario's own). `study="sample:5s"` decides at fixed times instead of episodes. `min_edge` defaults to the
+    config's. Interrupted, it returns what is whole so far and says so.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+    if mode == "portfolio" and study is not None:
+        raise ConfigError("an execution study has no portfolio: use mode='each'")
+    if not isinstance(seeds, int) or not 1 <= seeds <= 10_000:
+        raise ConfigError(f"seeds must be a whole number from 1 to 10000, not {seeds!r}")
+    chosen = [_strategy(name) for name in strategies]
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigError("strategies: name each of MARKET, LIMIT, HYBRID at most once, and at least one")
+    question = _question(
+        tape, baskets, min_edge=min_edge, edge=edge, rearm_s=rearm_s, assume_fees=assume_fees,
+        config=config, scenario=scenario, study=study,
+    )  # fmt: skip
+    delays = tuple(latencies_ms) or (question.scenario.entry_ms,)
+    grid = [
+        (strategy, replace(at_latency(question.scenario, delay) if latencies_ms else question.scenario, seed=seed))
+        for delay in delays
+        for strategy in chosen
+        for seed in range(question.scenario.seed, question.scenario.seed + seeds)
+    ]
+    raw = _each(question, grid) if mode == "each" else _portfolio(question, grid)
+    return Comparison(raw)
+
+
+def _strategy(name: ExecutionStrategy | str) -> ExecutionStrategy:
+    try:
+        return ExecutionStrategy(str(name).upper())
+    except ValueError:
+        raise ConfigError(f"no strategy is called {name!r}; there are MARKET, LIMIT, HYBRID") from None
+
+
+def _each(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> RawComparison:
+    """Run the grid, and the first latency once more under every other queue and consumption model."""
+    first = grid[0][1]
+    models = [(q, c) for q in ("through", "risk-averse", "front") for c in ("cautious", "hopeful")]
+    spans = [
+        (strategy, replace(scenario, queue=queue, consumption=consumption))
+        for strategy, scenario in grid
+        if (scenario.entry_ms, scenario.seed) == (first.entry_ms, first.seed)
+        for queue, consumption in models
+        if (queue, consumption) != (scenario.queue, scenario.consumption)
+        and (strategy is not ExecutionStrategy.MARKET or queue == scenario.queue)
+        and _can_queue(question.tape, queue)
+    ]
+    with Bar("comparing", "opportunity") as bar:
+        opportunities, cells = run_each(question.tape, question.scanned, [*grid, *spans], question.config, bar)
+    modelled = question.modelled() | {"entry_ms": _listed(grid, "entry_ms"), "reply_ms": _listed(grid, "reply_ms")}
+    modelled["seed"] = _listed(grid, "seed")
+    found = len(question.scanned.start)
+    if len(opportunities) < found:
+        modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
+    return RawComparison(
+        opportunities=opportunities,
+        cells=cells[: len(grid)],
+        modelled=modelled,
+        quality=question.tape.quality.to_dict(),
+        study=question.study,
+        synthetic=question.tape.synthetic,
+        fees_known=question.fees is not None,
+        sensitivity=cells[len(grid) :],
+    )
+
+
+def _can_queue(tape: Tape, queue: str) -> bool:
+    """Resting in a queue needs prints; a tape without them allows only fills by a price traded or moved through."""
+    return queue == "through" or tape.has_prints
+
+
+def _listed(grid: list[tuple[ExecutionStrategy, Scenario]], name: str) -> str:
+    return ", ".join(dict.fromkeys(f"{getattr(scenario, name):g}" for _, scenario in grid))
+
+
+def _portfolio(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> RawComparison:
+    cells, counters = [], {}
+    with Bar("comparing", "run") as bar:
+        for done, (strategy, scenario) in enumerate(grid, 1):
+            run = _run(question, strategy, scenario)
+            cells.append(
+                Cell(strategy, scenario.entry_ms, scenario.seed, scenario.queue, scenario.consumption,
+                     run.results, (), (), run.journal)
+            )  # fmt: skip
+            counters[strategy.value, scenario.entry_ms] = run.counters
+            bar(done, len(grid))
+    return RawComparison(
+        opportunities=question.scanned.opportunities(),
+        cells=tuple(cells),
+        modelled=question.modelled() | {"mode": "portfolio: one continuous run per strategy, not paired"},
+        quality=question.tape.quality.to_dict(),
+        synthetic=question.tape.synthetic,
+        fees_known=question.fees is not None,
+        mode="portfolio",
+        counters=counters,
+    )
+
+
+def _run(question: _Question, strategy: ExecutionStrategy, scenario: Scenario) -> Portfolio:
+    return run_portfolio(question.tape, question.scanned, question.baskets, strategy, question.config, scenario)
+
+
+def backtest(
+    tape: Tape,
+    baskets: Sequence[Basket],
+    config: ExecutionConfig | None = None,
+    scenario: Scenario | None = None,
+    strategy: ExecutionStrategy | str = ExecutionStrategy.HYBRID,
+    edge: str = "net",
+    rearm_s: float = 1.0,
+) -> Run:
+    """Let the engine find and trade opportunities over a whole tape: one world with balances, locks and own impact."""
+    question = _question(
+        tape, baskets, min_edge=None, edge=edge, rearm_s=rearm_s, assume_fees=None, config=config, scenario=scenario
+    )
+    chosen = _strategy(strategy)
+    raw = _portfolio(question, [(chosen, question.scenario)])
+    run = _run(question, chosen, question.scenario)
+    return Run(raw, run.equity)

@@ -1,0 +1,293 @@
+"""The matcher: what the venue makes of our orders, told from the rows of a tape in the venue's own time.
+
+Rows whose venue time is at or before an order's arrival come first. Takers walk the book: a level holds its total
+less what we took of it before (the consumption rule), on both books of a market at once. Resting orders follow the
+rules of `queue`. A taker never meets our own resting order: it takes only what is better than that order's price and
+the rest of it is cancelled (Kalshi calls it taker_at_cross; Polymarket documents nothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from arbkit.backtest.queue import CLOSED, RISK_AVERSE, check_resting, joined, model_name
+from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, step, take, unexplained
+from arbkit.books import meta as m
+from arbkit.books.ladder import ASK, BID
+from arbkit.books.watch import Columns
+from arbkit.core.errors import InvariantViolation
+from arbkit.core.model import Order, OrderStatus, Side, TimeInForce
+from arbkit.core.units import MICRO, Price, Size
+
+CHUNK_ROWS = 200_000  # rows per compiled call: about 50 ms at most, so that Ctrl-C works
+NOTHING = 2**62  # more than any book holds: only look, take nothing
+
+# Reasons of a rejection; the first word is fixed, so that a caller may tell them apart.
+UNKNOWN_BOOK = "unknown book: nothing of it was recorded yet"
+GAPPED_BOOK = "gapped book: the recording lost it and has not found it again"
+STATUSES = {m.PAUSED: "paused market", m.CANCEL_ONLY: "cancel-only market", m.CLOSED: "closed market"}
+POST_ONLY_MARKET = "post-only market: no order may take"
+WOULD_CROSS = "would cross: a post-only order may not take"
+SELF_TRADE = "self-trade: the rest would have met our own order"
+NO_MATCH = "no match"
+NOT_WHOLE = "no match: less than the whole size was there"
+
+
+class Match(NamedTuple):
+    """One execution as the venue sees it; price in the order's own outcome, `at` ns of the venue."""
+
+    price: Price
+    size: Size
+    at: int
+    row: int
+    model: str
+    maker: bool
+
+
+class Placed(NamedTuple):
+    """A venue's first word: status, what matched at once, and why not more."""
+
+    status: OrderStatus
+    matches: tuple[Match, ...] = ()
+    reason: str = ""
+
+
+OnMatch = Callable[[Match | None, int], None]  # a match, or None and the time at which the market ended the order
+
+
+@dataclass(slots=True)
+class _Resting:
+    """One of our orders in the venue's book, in its own coordinates and in those of the recorded book."""
+
+    key: str
+    flip: bool
+    home: int
+    side: int
+    price: int
+    on_match: OnMatch
+
+
+class Matcher:
+    """The matching of all books of a tape, from one place in the venue's order of rows onwards.
+
+    Results do not depend on `chunk_rows`. `printing` names the venues whose trades are on the tape.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        books: VenueBooks,
+        position: int = 0,
+        *,
+        rule: int = RISK_AVERSE,
+        hopeful: bool = False,
+        printing: Container[str] = (),
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> None:
+        self.books, self.position = books, position
+        self._columns, self._end = columns, len(columns.at)
+        self._rule, self._hopeful, self._printing = rule, hopeful, printing
+        self._chunk = chunk_rows
+        self._resting: list[_Resting] = []  # in order of arrival, as in `_orders`
+        self._orders, self._matches = np.zeros(8, ORDER), np.zeros(8, MATCH)
+        self._concerns = np.zeros(len(books.twin), np.int64)
+        self._room = np.zeros((4, int(np.diff(books.ladders.offset).max(initial=1))), np.int64)
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def advance(self, until: int) -> int | None:
+        """Apply rows up to venue time `until` (ns); return the time of the first that concerned an order, or None.
+
+        Stops behind that row, with its matches told; None means that every row up to `until` is applied.
+        """
+        while self.position < self._end:
+            stop = min(self.position + self._chunk, self._end)
+            self.position, found, later = step(
+                self._columns,
+                self.position,
+                stop,
+                until,
+                self.books,
+                self._orders,
+                len(self._resting),
+                self._concerns,
+                self._rule,
+                self._hopeful,
+                self._matches,
+            )
+            if found:
+                return self._tell(found)
+            if later:
+                break
+        return None
+
+    def settle(self, until: int) -> None:
+        """Apply all rows up to venue time `until` (ns)."""
+        while self.advance(until) is not None:
+            pass
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether any of our orders rests, so that rows can matter before the next order arrives."""
+        return bool(self._resting)
+
+    def _tell(self, found: int) -> int:
+        """Hand the matches of one row to the owners of the orders; forget the orders that are done."""
+        at = int(self._columns.at[self._matches[0]["row"]])
+        told: list[tuple[_Resting, Match | None]] = []
+        for place, price, size, row, model in self._matches[:found].tolist():
+            order = self._resting[place]
+            match = None
+            if model != CLOSED:
+                own = MICRO - price if order.flip else price
+                match = Match(Price(own), Size(size), at, row, model_name(model, self._rule), True)
+            told.append((order, match))
+            if model == CLOSED:
+                self._orders[place]["left"] = 0
+        for place in range(len(self._resting) - 1, -1, -1):
+            if self._orders[place]["left"] == 0:
+                self._remove(place)
+        for order, match in told:
+            order.on_match(match, at)
+        return at
+
+    # -- orders ----------------------------------------------------------------------------------------------
+
+    def place(self, order: Order, at: int, on_match: OnMatch) -> Placed:
+        """Match an order that arrives at `at` ns, and rest what a GTC leaves; later matches go to `on_match`.
+
+        Raises ConfigError for a resting order on a venue whose trades were not recorded, unless the rule needs none.
+        """
+        self.settle(at)
+        if order.tif is TimeInForce.GTC:
+            check_resting(self._rule, order.venue, self._printing)
+        if reason := self._refusal(order, at):
+            return Placed(OrderStatus.REJECTED, reason=reason)
+        home, flip, side, limit = self._turned(order)
+        bound, meets_own = self._short_of_own(home, side, limit)
+        if order.post_only:
+            if meets_own or self._look(home, side, limit, 1)[0]:
+                return Placed(OrderStatus.REJECTED, reason=WOULD_CROSS)
+            taken: tuple[Match, ...] = ()
+        elif self._status(home) == m.POST_ONLY and (meets_own or self._look(home, side, limit, 1)[0]):
+            return Placed(OrderStatus.REJECTED, reason=POST_ONLY_MARKET)
+        else:
+            need = order.size if order.tif is TimeInForce.FOK else 0
+            taken = self._take(home, flip, side, bound, order.size, need, at)
+        left = order.size - sum(match.size for match in taken)
+        if left == 0:
+            return Placed(OrderStatus.FILLED, taken)
+        if meets_own:
+            return Placed(OrderStatus.CANCELLED, taken, SELF_TRADE)
+        if order.tif is not TimeInForce.GTC:
+            reason = NOT_WHOLE if order.tif is TimeInForce.FOK else NO_MATCH
+            return Placed(OrderStatus.CANCELLED, taken, "" if taken else reason)
+        self._rest(_Resting(order.client_id, flip, home, side, limit, on_match), left, at)
+        return Placed(OrderStatus.PARTIAL if taken else OrderStatus.OPEN, taken)
+
+    def cancel(self, key: str, at: int) -> bool:
+        """Take a resting order out at `at` ns, after every row up to then; False when it rests no more."""
+        self.settle(at)
+        for place, order in enumerate(self._resting):
+            if order.key == key:
+                self._remove(place)
+                return True
+        return False
+
+    # -- what a venue checks ---------------------------------------------------------------------------------
+
+    def _status(self, home: int) -> int:
+        """Return the status of a market; with two recorded books the stricter one."""
+        twin, status = int(self.books.twin[home]), self.books.ladders.status
+        return max(int(status[home]), int(status[twin]) if twin >= 0 else 0)
+
+    def _refusal(self, order: Order, at: int) -> str:
+        """Return why a venue would refuse the order whatever stands in the book; empty when it would not."""
+        ladders, home = self.books.ladders, self.books.ladders.home[order.book.index]
+        if not ladders.known[home]:
+            return GAPPED_BOOK if ladders.gapped[home] else UNKNOWN_BOOK
+        if reason := STATUSES.get(self._status(int(home)), ""):
+            return reason
+        market = order.book.market
+        if not 0 < order.limit < MICRO:
+            return f"price {order.limit}: not between 0 and 1 dollar"
+        if market.grids:
+            grid = market.grid_at(at)
+            if not (grid if order.book.outcome == "yes" else grid.mirrored()).holds(order.limit):
+                return f"price {order.limit}: not on the price grid"
+        if order.size <= 0:
+            return f"size {order.size}: not more than zero"
+        if market.min_size is not None and order.size < market.min_size:
+            return f"size {order.size}: below the minimum of {market.min_size}"
+        if market.lot is not None and order.size % market.lot:
+            return f"size {order.size}: not a multiple of {market.lot}"
+        if order.post_only and order.tif is not TimeInForce.GTC:
+            return "post-only: only an order that rests can be"
+        return ""
+
+    def _turned(self, order: Order) -> tuple[int, bool, int, int]:
+        """Return (recorded book, whether the order is turned round, side there, limit there)."""
+        ladders = self.books.ladders
+        home, flip = int(ladders.home[order.book.index]), bool(ladders.flip[order.book.index])
+        buys = (order.side is Side.BUY) != flip
+        return home, flip, BID if buys else ASK, MICRO - order.limit if flip else int(order.limit)
+
+    def _short_of_own(self, home: int, side: int, limit: int) -> tuple[int, bool]:
+        """Return the limit cut short of our own resting orders of the pool, and whether the order would meet one."""
+        twin, meets = int(self.books.twin[home]), False
+        for own in self._resting:
+            if own.home == home and own.side != side:
+                price = own.price
+            elif own.home == twin and own.side == side:
+                price = MICRO - own.price
+            else:
+                continue
+            if price <= limit if side == BID else price >= limit:
+                meets = True
+                limit = min(limit, price - 1) if side == BID else max(limit, price + 1)
+        return limit, meets
+
+    # -- taking and resting ----------------------------------------------------------------------------------
+
+    def _look(self, home: int, side: int, limit: int, want: int) -> tuple[int, int]:
+        """Return (levels, shares) that an order of `side` would meet, taking nothing."""
+        prices, sizes, rows, models = self._room
+        levels, total = take(self.books, home, 1 - side, limit, want, NOTHING, prices, sizes, rows, models)
+        return int(levels), int(total)
+
+    def _take(self, home: int, flip: bool, side: int, limit: int, want: int, need: int, at: int) -> tuple[Match, ...]:
+        prices, sizes, rows, models = self._room
+        n, total = take(self.books, home, 1 - side, limit, want, need, prices, sizes, rows, models)
+        if total < need:
+            return ()
+        return tuple(
+            Match(Price(MICRO - price if flip else price), Size(size), at, row, model_name(model, self._rule), False)
+            for price, size, row, model in self._room[:, :n].T.tolist()
+        )
+
+    def _rest(self, order: _Resting, left: int, at: int) -> None:
+        place = len(self._resting)
+        if place == len(self._orders):
+            self._orders = np.concatenate([self._orders, np.zeros(place, ORDER)])
+            self._matches = np.zeros(2 * place, MATCH)
+        total, low, fell, fell_at = unexplained(self.books, order.home, order.side, order.price, at)
+        ahead = joined(self._rule, total, low)
+        self._orders[place] = (order.home, order.side, order.price, left, ahead, fell, fell_at, 0, -1)
+        self._resting.append(order)
+        self._concern(order.home, 1)
+
+    def _remove(self, place: int) -> None:
+        order = self._resting.pop(place)
+        self._orders[place:-1] = self._orders[place + 1 :]
+        self._concern(order.home, -1)
+
+    def _concern(self, home: int, change: int) -> None:
+        twin = int(self.books.twin[home])
+        for book in (home, twin) if twin >= 0 else (home,):
+            self._concerns[book] += change
+            if self._concerns[book] < 0:
+                raise InvariantViolation(f"book {book}: more orders left than came")

@@ -1,0 +1,94 @@
+"""A tape as its two readers see it: the client in the order of arrival, the venue in the order of its own clock.
+
+What does not depend on a moment is worked out once per tape and kept as long as the tape lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from arbkit.books.ladder import I64, Ladders, fresh
+from arbkit.books.meta import KIND_MASK, KIND_PRINT
+from arbkit.books.watch import Columns, read_only
+from arbkit.core.model import MarketTable
+
+if TYPE_CHECKING:
+    from arbkit.history.tape import Tape
+
+R = TypeVar("R")
+
+
+def _once(function: Callable[[Tape], R]) -> Callable[[Tape], R]:
+    """Keep what a function of a tape returns; tapes are compared by identity and never change."""
+    known: WeakKeyDictionary[Tape, R] = WeakKeyDictionary()
+
+    @wraps(function)
+    def kept(tape: Tape) -> R:
+        if tape not in known:
+            known[tape] = function(tape)
+        return known[tape]
+
+    return kept
+
+
+def _columns(tape: Tape, at: I64, order: I64) -> Columns:
+    rows = tape.rows
+    columns = (at, rows.ts_venue, rows.book, rows.meta, rows.price, rows.size, order)
+    return Columns(*(read_only(column) for column in columns))
+
+
+@_once
+def received(tape: Tape) -> Columns:
+    """Return the rows as a client meets them, by `ts_recv`."""
+    return _columns(tape, tape.rows.ts_recv, np.empty(0, np.int64))
+
+
+def received_later(tape: Tape, feed_ns: int) -> Columns:
+    """Return the rows as a client meets them `feed_ns` after `ts_recv`."""
+    columns = received(tape)
+    if feed_ns == 0:
+        return columns
+    return columns._replace(at=read_only(tape.rows.ts_recv + feed_ns))
+
+
+@_once
+def by_venue(tape: Tape) -> Columns:
+    """Return the rows in the order of the venues' clocks; rows of one instant stay as recorded."""
+    at = tape.venue_time
+    ordered = len(at) < 2 or bool(np.all(at[1:] >= at[:-1]))
+    order = np.empty(0, np.int64) if ordered else np.argsort(at, kind="stable").astype(np.int64)
+    return _columns(tape, at, order)
+
+
+@_once
+def printing(tape: Tape) -> frozenset[str]:
+    """Return the venues whose trades are on the tape."""
+    books = np.unique(tape.rows.book[(tape.rows.meta & KIND_MASK) == KIND_PRINT])
+    return frozenset(tape.markets.books[book].venue for book in books.tolist())
+
+
+def unknown_books(tape: Tape) -> Ladders:
+    """Return ladders for all books of a tape in which nothing is known yet; one stream per venue."""
+    books = tape.markets.books
+    venues = list(dict.fromkeys(book.venue for book in books))
+    return fresh(
+        tape.ladders.offsets,
+        tape.ladders.prices,
+        np.array([venues.index(book.venue) for book in books], np.int64),
+        np.array([book.index if book.recorded else book.mirror for book in books], np.int64),
+        np.array([not book.recorded for book in books], np.uint8),
+    )
+
+
+def twins(table: MarketTable) -> I64:
+    """Return, per book, the other recorded book of its market, or -1 where only one is recorded."""
+    pairs = [
+        book.mirror if book.recorded and book.mirror != book.index and table.books[book.mirror].recorded else -1
+        for book in table.books
+    ]
+    return np.array(pairs, np.int64)

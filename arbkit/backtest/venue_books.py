@@ -1,0 +1,319 @@
+"""The venue's own view: all books in the venue's time, our resting orders among them, and the compiled matching.
+
+`step` moves the books row by row and stops behind the first row that concerns one of our orders. Everything here
+speaks in the coordinates of recorded books: an order on a mirror view is turned round before it comes in (buying NO
+at p is selling YES at one dollar minus p). Two recorded books of one market are one pool: what is taken from one is
+taken from the other, and a print on either is a trade in both.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from arbkit.backtest.queue import (
+    BEYOND,
+    CLOSED,
+    EXPLAIN_NS,
+    FAR,
+    QUEUE,
+    REACHED,
+    WALK,
+    WALK_BOUND,
+    after_level,
+    hits,
+    traded_at,
+)
+from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, slot_of
+from arbkit.books.meta import (
+    BUYER,
+    KIND_LEVEL,
+    KIND_MASK,
+    KIND_PRINT,
+    KIND_RESOLUTION,
+    KIND_STATUS,
+    SELLER,
+    SIDE_BID,
+    SIDE_MASK,
+    SIDE_SHIFT,
+    UNKNOWN_AGGRESSOR,
+)
+from arbkit.books.meta import (
+    CLOSED as MARKET_CLOSED,
+)
+from arbkit.core.compiled import compiled
+from arbkit.core.units import MICRO
+
+ORDER = np.dtype(
+    [
+        ("book", np.int64),  # recorded book it rests in
+        ("side", np.int64),  # 0 bid, 1 ask, in that book
+        ("price", np.int64),
+        ("left", np.int64),  # shares not filled yet
+        ("ahead", np.int64),  # shares that are served before it
+        ("credit", np.int64),  # fall of `ahead` that a coming print may still explain
+        ("credit_at", np.int64),  # ns of the last such fall
+        ("reached", np.int64),  # filled by the other side coming to our price, not yet told as a trade
+        ("mark", np.int64),  # the row that looked at it last
+    ]
+)
+MATCH = np.dtype([("order", np.int64), ("price", np.int64), ("size", np.int64), ("row", np.int64), ("model", np.int64)])
+
+
+class VenueBooks(NamedTuple):
+    """Ladders in the venue's time and what matching needs to know of each level. Axes as in `Ladders`."""
+
+    ladders: Ladders
+    set_by: I64  # [2, slots] row of the tape that last set the level, -1: none
+    drop: I64  # [2, slots] what the level fell by and no print has explained yet
+    drop_at: I64  # [2, slots] ns of the last such fall
+    twin: I64  # [books] the other recorded book of the same market, -1: none
+
+
+def opened(ladders: Ladders, twin: I64) -> VenueBooks:
+    """Return the venue's view of books of which nothing is known yet."""
+    shape = ladders.size.shape
+    return VenueBooks(
+        ladders, np.full(shape, -1, np.int64), np.zeros(shape, np.int64), np.full(shape, NEVER, np.int64), twin
+    )
+
+
+def forked(books: VenueBooks) -> VenueBooks:
+    """Return an independent copy."""
+    return VenueBooks(copied(books.ladders), books.set_by.copy(), books.drop.copy(), books.drop_at.copy(), books.twin)
+
+
+@compiled
+def take(books, book, side, limit, want, need, prices, sizes, rows, models):  # type: ignore[no-untyped-def]
+    """Take up to `want` shares from one side of a recorded book at `limit` or better; return (levels, shares).
+
+    `side` 1 takes asks. What we hold already is not there to be taken; a lower bound is taken up to the bound.
+    Nothing is taken, only told, when fewer than `need` shares are there.
+    """
+    ladders = books.ladders
+    n, total = 0, np.int64(0)
+    slot = ladders.top[side, book]
+    if slot < 0:
+        return n, total
+    way = -1 if side == 0 else 1
+    end = ladders.offset[book] - 1 if side == 0 else ladders.offset[book + 1]
+    first = slot
+    while slot != end and total < want and n < len(prices):
+        price = ladders.price[slot]
+        if price > limit if side == 1 else price < limit:
+            break
+        there = ladders.size[side, slot] - ladders.taken[side, slot]
+        if there > 0:
+            prices[n], rows[n] = price, books.set_by[side, slot]
+            sizes[n] = min(there, want - total)
+            models[n] = WALK_BOUND if ladders.low[side, slot] else WALK
+            total += sizes[n]
+            n += 1
+        slot += way
+    if total >= need:
+        slot = first
+        for i in range(n):
+            while ladders.price[slot] != prices[i]:
+                slot += way
+            ladders.taken[side, slot] += sizes[i]
+            _take_twin(books, book, side, prices[i], sizes[i])
+    return n, total
+
+
+@compiled
+def _take_twin(books, book, side, price, size):  # type: ignore[no-untyped-def]
+    """Take the same shares from the other recorded book of the market, where they stand on the other side."""
+    ladders, twin = books.ladders, books.twin[book]
+    if twin < 0:
+        return
+    slot = slot_of(ladders.offset, ladders.price, twin, MICRO - price)
+    if slot >= 0:
+        there = ladders.taken[1 - side, slot] + size
+        ladders.taken[1 - side, slot] = min(there, ladders.size[1 - side, slot])
+
+
+@compiled
+def unexplained(books, book, side, price, at):  # type: ignore[no-untyped-def]
+    """Return (total, 1 if a lower bound, recent fall no print has explained, its ns) of a level; zeros: not there."""
+    ladders = books.ladders
+    slot = slot_of(ladders.offset, ladders.price, book, price)
+    if slot < 0:
+        return np.int64(0), 0, np.int64(0), np.int64(NEVER)
+    fell = books.drop[side, slot] if at - books.drop_at[side, slot] <= EXPLAIN_NS else np.int64(0)
+    return ladders.size[side, slot], ladders.low[side, slot], fell, books.drop_at[side, slot]
+
+
+@compiled
+def _fill(orders, k, size, row, model, matches, n):  # type: ignore[no-untyped-def]
+    """Note a match of order k at its own price; return the number of matches noted."""
+    orders[k].left -= size
+    matches[n].order, matches[n].price, matches[n].size = k, orders[k].price, size
+    matches[n].row, matches[n].model = row, model
+    return n + 1
+
+
+@compiled
+def _is_open(books, book):  # type: ignore[no-untyped-def]
+    twin = books.twin[book]
+    return books.ladders.status[book] == 0 and (twin < 0 or books.ladders.status[twin] == 0)
+
+
+@compiled
+def _level(books, orders, count, at, row, book, meta, price, size, rule, hopeful, matches):  # type: ignore[no-untyped-def]
+    """Set a level; move our orders in its queue, and fill those on the other side it comes to."""
+    ladders = books.ladders
+    side = 0 if (meta & SIDE_MASK) >> SIDE_SHIFT == SIDE_BID else 1
+    slot = slot_of(ladders.offset, ladders.price, book, price)
+    before, bound = ladders.size[side, slot], ladders.low[side, slot]
+    apply_row(ladders, at, 0, book, meta, price, size, row, hopeful)
+    books.set_by[side, slot] = row
+    total, low = ladders.size[side, slot], ladders.low[side, slot]
+    if ladders.known[book] == 0:
+        return 0
+    if total < before or bound:
+        if at - books.drop_at[side, slot] > EXPLAIN_NS:
+            books.drop[side, slot] = 0
+        fell = FAR if bound else before - total  # of a lower bound nobody knows by how much it fell
+        books.drop[side, slot] = min(FAR, books.drop[side, slot] + fell)
+        books.drop_at[side, slot] = at
+    for k in range(count):
+        if orders[k].book == book and orders[k].side == side and orders[k].price == price:
+            ahead, fell = after_level(rule, orders[k].ahead, total, low)
+            if fell > 0:
+                fresh = at - orders[k].credit_at <= EXPLAIN_NS
+                orders[k].credit = min(FAR, (orders[k].credit if fresh else 0) + fell)
+                orders[k].credit_at = at
+            orders[k].ahead = ahead
+    if count == 0 or not _is_open(books, book):
+        return 0
+    return _reach(books, orders, count, row, book, side, slot, matches)
+
+
+@compiled
+def _reach(books, orders, count, row, book, side, slot, matches):  # type: ignore[no-untyped-def]
+    """Fill our orders, best price first, that a level of the other side has come to; return the matches."""
+    ladders = books.ladders
+    price, n = ladders.price[slot], 0
+    there = ladders.size[side, slot] - ladders.taken[side, slot]
+    while there > 0:
+        best = -1
+        for k in range(count):
+            if orders[k].book == book and orders[k].side == 1 - side and orders[k].left > 0:
+                ours = orders[k].price
+                if (ours >= price if side == 1 else ours <= price) and (
+                    best < 0 or (ours > orders[best].price if side == 1 else ours < orders[best].price)
+                ):
+                    best = k
+        if best < 0:
+            break
+        size = min(there, orders[best].left)
+        n = _fill(orders, best, size, row, REACHED, matches, n)
+        orders[best].reached += size
+        ladders.taken[side, slot] += size
+        _take_twin(books, book, side, price, size)
+        there -= size
+    return n
+
+
+@compiled
+def _explain(books, book, side, price, volume):  # type: ignore[no-untyped-def]
+    """Let a print use up the recent fall of the level it traded at."""
+    ladders = books.ladders
+    slot = slot_of(ladders.offset, ladders.price, book, price)
+    if slot >= 0 and books.drop[side, slot] > 0:
+        books.drop[side, slot] = max(0, books.drop[side, slot] - volume)
+
+
+@compiled
+def _print(books, orders, count, at, row, book, price, volume, aggressor, rule, matches):  # type: ignore[no-untyped-def]
+    """Let a trade between others serve our orders of its pool, best price first, then the eldest."""
+    twin = books.twin[book]
+    if aggressor != UNKNOWN_AGGRESSOR:
+        side = 0 if aggressor == SELLER else 1
+        _explain(books, book, side, price, volume)
+        if twin >= 0:
+            _explain(books, twin, 1 - side, MICRO - price, volume)
+    n, left = 0, volume
+    while left > 0:
+        best, through, turned = -1, np.int64(-1), False
+        for k in range(count):
+            if orders[k].left == 0 or orders[k].mark == row:
+                continue
+            other = orders[k].book == twin
+            if orders[k].book != book and not other:
+                continue
+            ours = MICRO - orders[k].price if other else orders[k].price
+            is_bid = (orders[k].side == 0) != other
+            beyond = ours - price if is_bid else price - ours
+            if beyond > through:
+                best, through, turned = k, beyond, other
+        if best < 0:
+            break
+        orders[best].mark = row
+        taker = aggressor
+        if turned and aggressor != UNKNOWN_AGGRESSOR:
+            taker = SELLER if aggressor == BUYER else BUYER
+        size, model = _served(orders, best, at, left, through > 0, hits(orders[best].side, taker), rule)
+        if size > 0:
+            n = _fill(orders, best, size, row, model, matches, n)
+            left -= size
+    return n
+
+
+@compiled
+def _served(orders, k, at, volume, beyond, hit, rule):  # type: ignore[no-untyped-def]
+    """Return (shares, model) that order k gets of `volume` traded beyond its price or at it."""
+    if hit != 1:  # perhaps shares that had come to our price and are ours already
+        known = min(volume, orders[k].reached)
+        orders[k].reached -= known
+        volume = volume - known if hit == 2 else np.int64(0)
+    if beyond:
+        return min(orders[k].left, volume), BEYOND
+    if hit == 0:
+        return np.int64(0), QUEUE
+    if at - orders[k].credit_at > EXPLAIN_NS:
+        orders[k].credit = 0
+    gain, ahead, credit = traded_at(rule, orders[k].ahead, orders[k].credit, volume, hit == 1)
+    orders[k].ahead, orders[k].credit = ahead, credit
+    return min(orders[k].left, gain), QUEUE
+
+
+@compiled
+def _end(books, orders, count, row, book, matches):  # type: ignore[no-untyped-def]
+    """Note the end of every order in a market that closes."""
+    n = 0
+    for k in range(count):
+        if orders[k].book == book or orders[k].book == books.twin[book]:
+            n = _fill(orders, k, np.int64(0), row, CLOSED, matches, n)
+    return n
+
+
+@compiled
+def step(columns, start, stop, until, books, orders, count, concerns, rule, hopeful, matches):  # type: ignore[no-untyped-def]
+    """Apply rows start..stop of the venue's order, up to time `until`; stop behind the first that matches.
+
+    `concerns` counts, per book, the resting orders its rows may touch. Returns (next place, matches noted, 1 if the
+    next row is later than `until`); all matches noted belong to one row.
+    """
+    plain = len(columns.order) == 0
+    for i in range(start, stop):
+        row = i if plain else columns.order[i]
+        at = columns.at[row]
+        if at > until:
+            return i, 0, 1
+        book, meta = np.int64(columns.book[row]), np.int64(columns.meta[row])
+        price, size = np.int64(columns.price[row]), columns.size[row]
+        kind, ours, n = meta & KIND_MASK, count if concerns[book] else 0, 0
+        if kind == KIND_LEVEL:
+            n = _level(books, orders, ours, at, row, book, meta, price, size, rule, hopeful, matches)
+        else:
+            apply_row(books.ladders, at, 0, book, meta, price, size, row, hopeful)
+            if kind == KIND_PRINT:
+                aggressor = (meta & SIDE_MASK) >> SIDE_SHIFT
+                n = _print(books, orders, ours, at, row, book, price, size, aggressor, rule, matches)
+            elif kind == KIND_RESOLUTION or (kind == KIND_STATUS and size == MARKET_CLOSED):
+                n = _end(books, orders, ours, row, book, matches)
+        if n > 0:
+            return i + 1, n, 0
+    return stop, 0, 0

@@ -1,0 +1,36 @@
+"""Whether a book may price an order, and if not, why: only a known, uncrossed, open book on a live stream may."""
+
+import numpy as np
+
+from arbkit.books.ladder import Ladders
+from arbkit.core.compiled import compiled
+from arbkit.core.model import Health
+
+# What the compiled side says; the place in NAMES is the code. The order is the order in which reasons are given.
+OK, UNKNOWN, GAPPED, CLOSED, SILENT, CROSSED = range(6)
+NAMES = (Health.OK, Health.UNKNOWN, Health.GAPPED, Health.CLOSED, Health.SILENT, Health.CROSSED)
+
+
+@compiled
+def health_code(ladders, book, now, max_silence):  # type: ignore[no-untyped-def]
+    """Return 0 when a book may price an order at `now` ns, else the first reason why not.
+
+    `max_silence` ns may pass since the last proof that the book's stream was alive; a market that is quiet on a
+    live stream is not stale. A locked book (best bid = best ask) counts as crossed. Agrees with `is_healthy`.
+    """
+    home = ladders.home[book]
+    if ladders.known[home] == 0:
+        return GAPPED if ladders.gapped[home] else UNKNOWN
+    if ladders.status[home] != 0:
+        return CLOSED
+    if now - ladders.alive[ladders.stream[home]] > max_silence:
+        return SILENT
+    bid, ask = ladders.top[0, home], ladders.top[1, home]
+    if bid >= 0 and ask >= 0 and ladders.price[bid] >= ladders.price[ask]:
+        return CROSSED
+    return OK
+
+
+def health(ladders: Ladders, book: int, now: int, max_silence: int) -> Health:
+    """Return the health of a book at `now`; times in ns."""
+    return NAMES[health_code(ladders, book, np.int64(now), np.int64(max_silence))]

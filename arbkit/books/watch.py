@@ -1,0 +1,286 @@
+"""Which baskets are open, judged at message boundaries only: between two rows of one message a book is not a book.
+
+A basket is open while the smallest legal size earns `min_edge` a share and every leg is healthy. Two recorded books
+of one market are one pool told twice, so a gap between them is mostly one leg arriving late: such a pair opens only
+when the edge has stood for `settle` ns and both books' last rows travelled equally long (with one clock: when one
+message set both bests); until then it is unsynchronised. Only what a row touches is judged again; time alone
+changes health (silence) and settled pairs, and both are looked at when it passes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from arbkit.books.edge import Baskets, Limits, Scratch, edge_at, needed, top_edge
+from arbkit.books.gate import health_code
+from arbkit.books.ladder import ASK, I64, NEVER, U8, apply_row
+from arbkit.books.meta import LAST
+from arbkit.core.compiled import compiled
+
+# Verdicts: 1 to 5 are the codes of `gate`
+OPEN, SHUT, UNSYNCHRONISED = 0, 6, 7
+HEALTHY_FROM = SHUT  # this and above were judged by their edge
+
+LATER = np.int64(2**62)
+
+
+class Rules(NamedTuple):
+    """How baskets are judged; times in ns."""
+
+    limits: Limits
+    max_silence: int
+    settle: int
+    both_clocks: int  # 1: received and venue stamps are both real
+    hopeful: int  # 1: a falling total shows our own take first (design: consumption)
+
+
+class Columns(NamedTuple):
+    """The columns of a tape as one view sees them: `at` is the clock of the view, `lag` ts_recv - ts_venue, ns."""
+
+    at: I64
+    lag: I64
+    book: npt.NDArray[np.signedinteger]
+    meta: U8
+    price: npt.NDArray[np.int32]
+    size: I64
+    order: I64  # the view's order of the rows; empty: as they stand
+
+
+class Watch(NamedTuple):
+    """What is remembered about baskets between two messages."""
+
+    since: I64  # [baskets] ns from which the edge of a pair has stood, NEVER: it does not
+    open: U8  # [baskets] 1: an episode runs (kept by the scan)
+    dirty: I64  # [baskets] baskets to judge at this boundary, `count[0]` of them
+    marked: U8  # [baskets] 1: stands in `dirty`
+    count: I64  # [DIRTY, PENDING]
+    pending: I64  # [baskets] pairs whose edge stands and which are not open, `count[1]` of them
+    tally: I64  # [JUDGED, UNHEALTHY, UNSYNC]
+    deadline: I64  # [1] ns after which a basket that is open or pending may be silent
+    turn: I64  # [1] ns from which another fee rule holds
+
+
+DIRTY, PENDING = 0, 1
+JUDGED, UNHEALTHY, UNSYNC = 0, 1, 2
+
+
+def read_only(column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return a view that cannot be written: mapped columns cannot either, and compiled code is made once for both."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
+def fresh_watch(n_baskets: int) -> Watch:
+    """Return the memory of a watch that has seen nothing."""
+    return Watch(
+        since=np.full(n_baskets, NEVER, np.int64),
+        open=np.zeros(n_baskets, np.uint8),
+        dirty=np.zeros(n_baskets, np.int64),
+        marked=np.zeros(n_baskets, np.uint8),
+        count=np.zeros(2, np.int64),
+        pending=np.zeros(n_baskets, np.int64),
+        tally=np.zeros(3, np.int64),
+        deadline=np.full(1, LATER, np.int64),
+        turn=np.full(1, NEVER, np.int64),
+    )
+
+
+@compiled
+def mark(watch, k):  # type: ignore[no-untyped-def]
+    """Have basket k judged at the coming boundary."""
+    if watch.marked[k] == 0:
+        watch.marked[k] = 1
+        watch.dirty[watch.count[DIRTY]] = k
+        watch.count[DIRTY] += 1
+
+
+@compiled
+def mark_all(watch):  # type: ignore[no-untyped-def]
+    """Have every basket judged at the coming boundary."""
+    for k in range(len(watch.since)):
+        mark(watch, k)
+
+
+@compiled
+def silent_from(ladders, baskets, k, max_silence):  # type: ignore[no-untyped-def]
+    """Return the last ns at which basket k is not silent if no more rows come."""
+    end = LATER
+    for leg in range(baskets.leg[k], baskets.leg[k + 1]):
+        stream = ladders.stream[ladders.home[baskets.book[leg]]]
+        end = min(end, ladders.alive[stream] + max_silence)
+    return end
+
+
+@compiled
+def _not_pending(watch, k):  # type: ignore[no-untyped-def]
+    """Take pair k off the list of those that wait; tell whether it was on it."""
+    for i in range(watch.count[PENDING]):
+        if watch.pending[i] == k:
+            watch.count[PENDING] -= 1
+            watch.pending[i] = watch.pending[watch.count[PENDING]]
+            return True
+    return False
+
+
+@compiled
+def opens(ladders, baskets, rules, watch, k):  # type: ignore[no-untyped-def]
+    """Note that an episode of basket k runs."""
+    watch.open[k] = 1
+    _not_pending(watch, k)
+    watch.deadline[0] = min(watch.deadline[0], silent_from(ladders, baskets, k, rules.max_silence))
+
+
+@compiled
+def shuts(watch, k):  # type: ignore[no-untyped-def]
+    """Note that the edge of basket k stands no more; a pair that never opened on it was unsynchronised."""
+    watch.open[k] = 0
+    watch.since[k] = NEVER
+    if _not_pending(watch, k):
+        watch.tally[UNSYNC] += 1
+
+
+@compiled
+def _settled(ladders, baskets, rules, watch, k, now):  # type: ignore[no-untyped-def]
+    """Tell whether pair k may open now, its edge standing."""
+    if watch.since[k] == NEVER:
+        watch.since[k] = now
+        watch.pending[watch.count[PENDING]] = k
+        watch.count[PENDING] += 1
+        watch.deadline[0] = min(watch.deadline[0], silent_from(ladders, baskets, k, rules.max_silence))
+    if now - watch.since[k] < rules.settle:
+        return False
+    a, b = baskets.book[baskets.leg[k]], baskets.book[baskets.leg[k] + 1]
+    if rules.both_clocks:
+        return abs(ladders.lag[a] - ladders.lag[b]) < rules.settle
+    return ladders.message[ASK, a] == ladders.message[ASK, b]
+
+
+@compiled
+def judge(ladders, baskets, rules, watch, k, now, room):  # type: ignore[no-untyped-def]
+    """Return (verdict, net, gross) of basket k at `now`, edges at q_min; both 0 when it is not worth `min_edge`."""
+    verdict, net, gross = OPEN, np.int64(0), np.int64(0)
+    for leg in range(baskets.leg[k], baskets.leg[k + 1]):
+        verdict = health_code(ladders, baskets.book[leg], now, rules.max_silence)
+        if verdict != OPEN:
+            break
+    watch.tally[JUDGED] += 1
+    if verdict != OPEN:
+        watch.tally[UNHEALTHY] += 1
+    elif top_edge(ladders, baskets, k) < rules.limits.min_edge:
+        verdict = SHUT  # most boundaries end here, before any level is walked
+    else:
+        q = baskets.q_min[k]
+        enough, net, gross, _ = edge_at(ladders, baskets, k, q, now, room)
+        worth = gross if rules.limits.gross else net
+        if enough == 0 or worth < needed(rules.limits.min_edge, q):
+            verdict, net, gross = SHUT, np.int64(0), np.int64(0)
+    if baskets.pair[k] and watch.open[k] == 0:
+        if verdict != OPEN:
+            shuts(watch, k)
+        elif not _settled(ladders, baskets, rules, watch, k, now):
+            verdict = UNSYNCHRONISED
+    return verdict, net, gross
+
+
+@compiled
+def apply_message(ladders, columns, start, stop, message, baskets, rules, watch):  # type: ignore[no-untyped-def]
+    """Apply rows from `start` to the end of their message or to `stop`; return the next and 1 if the message ended.
+
+    Marks the baskets that have to be judged again: those with a leg in a book of the message, pairs whose edge has
+    stood long enough, and all of them when a stream speaks again after a silence or another fee rule holds.
+    """
+    plain = len(columns.order) == 0
+    i, ended = start, 0
+    while i < stop and ended == 0:
+        row = i if plain else columns.order[i]
+        at, book, meta = columns.at[row], np.int64(columns.book[row]), np.int64(columns.meta[row])
+        if at - ladders.alive[ladders.stream[book]] > rules.max_silence:
+            mark_all(watch)
+        price = np.int64(columns.price[row])
+        apply_row(
+            ladders, at, columns.lag[row], book, meta, price, columns.size[row], message, rules.hopeful != 0
+        )
+        for j in range(baskets.touch[book], baskets.touch[book + 1]):
+            mark(watch, baskets.touched[j])
+        i += 1
+        if meta & LAST:
+            ended = 1
+            for j in range(watch.count[PENDING]):
+                if at - watch.since[watch.pending[j]] >= rules.settle:
+                    mark(watch, watch.pending[j])
+            if at >= watch.turn[0]:
+                _turned(baskets, watch, at)
+    return i, ended
+
+
+@compiled
+def _turned(baskets, watch, now):  # type: ignore[no-untyped-def]
+    """Have everything judged under the fee rules of now, and note when the next one begins."""
+    mark_all(watch)
+    watch.turn[0] = LATER
+    for since in baskets.since:
+        if since > now:
+            watch.turn[0] = min(watch.turn[0], since)
+
+
+@compiled
+def _forget_silent(ladders, baskets, rules, watch, now):  # type: ignore[no-untyped-def]
+    """End the stretches of pairs that were silent before `now`."""
+    watch.deadline[0] = LATER
+    for i in range(watch.count[PENDING] - 1, -1, -1):  # backwards: taking one off moves only later ones
+        k = watch.pending[i]
+        end = silent_from(ladders, baskets, k, rules.max_silence)
+        if end < now:
+            shuts(watch, k)
+        else:
+            watch.deadline[0] = min(watch.deadline[0], end)
+
+
+@compiled
+def open_now(ladders, baskets, rules, watch, now, room):  # type: ignore[no-untyped-def]
+    """Return the first basket that is open at `now`, whatever was judged before, or -1."""
+    found = -1
+    for k in range(len(baskets.floor)):
+        verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)
+        if verdict == OPEN and found < 0:
+            found = k
+    return found
+
+
+@compiled
+def when(ladders, columns, baskets, rules, watch, start, stop, until, room):  # type: ignore[no-untyped-def]
+    """Advance to the first message boundary at which a basket is open; return (next row, basket or -1).
+
+    Applies rows start..stop whose clock is at most `until`. Only baskets that a message may have changed are
+    judged, so ask `open_now` before the first call; of several that open at once the first is returned. A call
+    that stops inside a message is continued by the next one. `room` comes from `edge.scratch`.
+    """
+    plain = len(columns.order) == 0
+    i, message = start, start
+    while message > 0 and columns.meta[message - 1 if plain else columns.order[message - 1]] & LAST == 0:
+        message -= 1
+    while i < stop:
+        now = columns.at[i if plain else columns.order[i]]
+        if now > until:
+            break
+        if now > watch.deadline[0]:
+            _forget_silent(ladders, baskets, rules, watch, now)
+        i, ended = apply_message(ladders, columns, i, stop, message, baskets, rules, watch)
+        if ended == 0:
+            break
+        message = i
+        found = -1
+        for j in range(watch.count[DIRTY]):
+            k = watch.dirty[j]
+            watch.marked[k] = 0
+            verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)
+            if verdict == OPEN and (found < 0 or k < found):
+                found = k
+        watch.count[DIRTY] = 0
+        if found >= 0:
+            return i, found
+    return i, -1

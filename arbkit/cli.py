@@ -1,0 +1,248 @@
+"""The command line: `arbkit demo | import | scan | compare`. Exit 0 done, 1 refused with a reason, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from arbkit.analysis.results import Comparison
+    from arbkit.core.config import ExecutionConfig
+    from arbkit.backtest.scenario import Scenario
+
+app = typer.Typer(
+    name="arbkit",
+    help="Compare MARKET, LIMIT and HYBRID execution of multi-leg arbitrage on recorded order books.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+T = TypeVar("T")
+
+Kinds = Annotated[str, typer.Option("--kinds", help="Which baskets: complement, outcomes, cross_venue.")]
+MinEdge = Annotated[float, typer.Option("--min-edge", help="Dollars per basket share.")]
+Edge = Annotated[str, typer.Option("--edge", help="net or gross of fees.")]
+Rearm = Annotated[float, typer.Option("--rearm-s", help="Re-entry within this many seconds continues an episode.")]
+Assume = Annotated[str | None, typer.Option("--assume-fees", help="Fee rule where the tape's own is unknown.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the result here too.")]
+ALL_KINDS = "complement,outcomes,cross_venue"
+
+
+def _refusable(work: Callable[[], T]) -> T:
+    """Turn what arbkit refuses into one line and exit code 1; anything else is a bug and keeps its traceback."""
+    from arbkit.core.errors import ArbkitError
+
+    try:
+        return work()
+    except ArbkitError as refusal:
+        typer.echo(f"refused: {refusal}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _usage(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message)
+
+
+def _list(text: str, what: str) -> list[str]:
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if not items:
+        raise _usage(f"{what}: nothing given")
+    return items
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = _list(text, "--kinds")
+    for kind in kinds:
+        if kind not in ALL_KINDS.split(","):
+            raise _usage(f"--kinds: {kind!r} is not one of {ALL_KINDS}")
+    return tuple(kinds)
+
+
+def _strategies(text: str) -> tuple[str, ...]:
+    names = [name.upper() for name in _list(text, "--strategies")]
+    for name in names:
+        if name not in ("MARKET", "LIMIT", "HYBRID"):
+            raise _usage(f"--strategies: {name!r} is not one of market, limit, hybrid")
+    return tuple(names)
+
+
+def _latencies(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(item) for item in _list(text, "--latency-ms"))
+    except ValueError:
+        raise _usage(f"--latency-ms: not numbers: {text!r}") from None
+
+
+def _settings(items: list[str], seed: int) -> tuple[ExecutionConfig, Scenario]:
+    """Read `--set config.x=...` and `--set scenario.y=...`; an unknown name is wrong usage."""
+    from dataclasses import fields
+
+    from arbkit.backtest.scenario import Scenario
+    from arbkit.core.config import ExecutionConfig
+
+    known: dict[str, set[str]] = {
+        "config": {f.name for f in fields(ExecutionConfig)},
+        "scenario": {f.name for f in fields(Scenario)},
+    }
+    found: dict[str, dict[str, Any]] = {"config": {}, "scenario": {"seed": seed}}
+    for item in items:
+        name, equals, value = item.partition("=")
+        part, _, setting = name.strip().partition(".")
+        if not equals or part not in known or setting not in known[part]:
+            names = ", ".join(f"{p}.{n}" for p in known for n in sorted(known[p]))
+            raise _usage(f"--set {item!r}: known are {names}")
+        try:
+            found[part][setting] = json.loads(value)
+        except json.JSONDecodeError:
+            found[part][setting] = value.strip()
+    return (
+        _refusable(lambda: ExecutionConfig(**found["config"])),
+        _refusable(lambda: Scenario(**found["scenario"])),
+    )
+
+
+def _write_json(path: Path | None, content: dict[str, Any]) -> None:
+    if path is None:
+        return
+    from arbkit.core.files import written
+
+    with written(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    typer.echo(f"json: {path}")
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(metavar="SRC... DEST", help="Recordings, then the tape folder.")],
+    markets: Annotated[Path | None, typer.Option(help="markets.toml: what is asked, and by which rules.")] = None,
+    format: Annotated[str, typer.Option(help="auto, or the name of one importer.")] = "auto",
+    json_file: Json = None,
+) -> None:
+    """Read recordings into one tape."""
+    if len(paths) < 2:
+        raise _usage("give at least one recording and the folder of the tape")
+    from arbkit.history.importers import import_recording
+
+    report = _refusable(lambda: import_recording(paths[:-1], paths[-1], markets=markets, format=format))
+    typer.echo(str(report))
+    _write_json(json_file, report.to_dict())
+
+
+@app.command()
+def scan(
+    tape: Annotated[Path, typer.Argument(help="A tape folder.")],
+    kinds: Kinds = ALL_KINDS,
+    min_edge: MinEdge = 0.0001,
+    edge: Edge = "net",
+    rearm_s: Rearm = 1.0,
+    assume_fees: Assume = None,
+    json_file: Json = None,
+) -> None:
+    """List the episodes in which a basket was executable with an edge."""
+    chosen = _kinds(kinds)
+
+    def work() -> dict[str, Any]:
+        from arbkit.analysis.results import scan_report
+        from arbkit.detection.baskets import baskets
+        from arbkit.history.tape import read_tape
+
+        recorded = read_tape(tape)
+        report = scan_report(recorded, baskets(recorded, chosen), min_edge, edge, rearm_s, assume_fees)
+        typer.echo(str(report))
+        return report.to_dict()
+
+    _write_json(json_file, _refusable(work))
+
+
+@app.command()
+def compare(
+    tape: Annotated[Path, typer.Argument(help="A tape folder.")],
+    strategies: Annotated[str, typer.Option(help="Any of market,limit,hybrid.")] = "market,limit,hybrid",
+    kinds: Kinds = ALL_KINDS,
+    latency_ms: Annotated[str | None, typer.Option("--latency-ms", help="One way to the venue: 20,100.")] = None,
+    min_edge: MinEdge = 0.0001,
+    edge: Edge = "net",
+    rearm_s: Rearm = 1.0,
+    assume_fees: Assume = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="config.x=... or scenario.y=...")] = None,
+    study: Annotated[str | None, typer.Option(help="sample:5s decides at fixed times instead of episodes.")] = None,
+    mode: Annotated[str, typer.Option(help="each or portfolio.")] = "each",
+    seed: Annotated[int, typer.Option(help="First seed of the keyed draws.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    json_file: Json = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report here, one file.")] = None,
+) -> None:
+    """Run the live engine over every opportunity with each strategy, and compare."""
+    chosen, names, delays = _kinds(kinds), _strategies(strategies), _latencies(latency_ms)
+    config, scenario = _settings(set_ or [], seed)
+
+    def work() -> Comparison:
+        from arbkit.analysis.results import compare as compare_
+        from arbkit.detection.baskets import baskets
+        from arbkit.history.tape import read_tape
+
+        recorded = read_tape(tape)
+        return compare_(
+            recorded,
+            baskets(recorded, chosen),
+            strategies=names,
+            min_edge=min_edge,
+            edge=edge,
+            rearm_s=rearm_s,
+            assume_fees=assume_fees,
+            config=config,
+            scenario=scenario,
+            latencies_ms=delays,
+            seeds=seeds,
+            mode=mode,
+            study=study,
+        )
+
+    comparison = _refusable(work)
+    typer.echo(str(comparison))
+    _write_json(json_file, comparison.to_dict())
+    if html is not None:
+        _refusable(lambda: comparison.tearsheet().save(html))
+        typer.echo(f"report: {html}")
+
+
+@app.command()
+def demo(
+    html: Annotated[Path, typer.Option("--html", help="Where the report goes.")] = Path("arbkit_demo.html"),
+    json_file: Json = None,
+) -> None:
+    """Run the whole comparison on the tape that ships: recordings to answer in one command."""
+
+    def work() -> Comparison:
+        from arbkit.analysis.results import compare as compare_
+        from arbkit.detection.baskets import baskets
+        from arbkit.history.shipped import shipped
+        from arbkit.history.tape import read_tape
+
+        recorded = read_tape(shipped("synthetic_two_market"))
+        return compare_(recorded, baskets(recorded), latencies_ms=(20.0, 100.0, 250.0))
+
+    comparison = _refusable(work)
+    typer.echo(str(comparison))
+    _write_json(json_file, comparison.to_dict())
+    _refusable(lambda: comparison.tearsheet().save(html))
+    typer.echo(f"report: {html.resolve()}")
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it with one line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+
+
+if __name__ == "__main__":
+    main()

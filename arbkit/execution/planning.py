@@ -1,0 +1,88 @@
+"""From an opportunity to a trade: decision prices from the books as received, and a size they and the limits hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from arbkit.core.model import (
+    ArbitrageOpportunity,
+    Basket,
+    ExecutionStrategy,
+    Health,
+    MultiLegTrade,
+    Side,
+    TradeLeg,
+)
+from arbkit.core.ports import BookView
+from arbkit.core.units import MICRO, Size
+from arbkit.detection.sizing import BasketQuote, basket_quote, depth
+from arbkit.execution.market import caps, worst_costs
+from arbkit.execution.terms import Terms
+from arbkit.risk.limits import exposure, largest_exposed
+
+
+def unhealthy(views: Sequence[BookView]) -> str:
+    """Return which book may not price an order and why, or nothing."""
+    for view in views:
+        if view.health is not Health.OK:
+            return f"book {view.book.name} is {view.health.value}"
+    return ""
+
+
+def undecided(opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy, trade_id: str) -> MultiLegTrade:
+    """Return the trade as the opportunity states it, without decision prices: what a refusal is told about."""
+    basket, size = opportunity.basket, opportunity.size
+    legs = tuple(TradeLeg(index, book, Side.BUY, size) for index, book in enumerate(basket.legs))
+    return MultiLegTrade(trade_id, opportunity, strategy, legs)
+
+
+def decided(
+    trade: MultiLegTrade, views: Sequence[BookView], terms: Terms, max_exposure: int | None = None
+) -> tuple[MultiLegTrade, str]:
+    """Return the trade with decision prices, its size shrunk to what fits, and why it cannot be (or nothing).
+
+    The size shrinks to the settings' `max_size`, to what every book holds and to the exposure bound (`max_exposure`,
+    by default the settings'), on the basket's lot; below q_min the trade is to be refused. Where it shrinks, the
+    opportunity is restated at the smaller size with the edge that has.
+    """
+    basket = trade.opportunity.basket
+    if reason := unhealthy(views):
+        return trade, reason
+    room = terms.max_exposure if max_exposure is None else max_exposure
+    size = min([trade.size, terms.max_size, *(depth(view.asks()) for view in views)]) // basket.lot * basket.lot
+    while size >= basket.min_size:
+        quote = basket_quote(views, basket, size)
+        if quote is None:  # never of a size that every book holds
+            break
+        found = _at(trade, quote)
+        costs = worst_costs(found, views, caps(found, [view.grid for view in views], terms))
+        if exposure(costs) <= room:
+            return found, ""
+        size = min(size - basket.lot, largest_exposed(costs, size, basket.lot, room))
+    return trade, _too_small(basket, size)
+
+
+def _at(trade: MultiLegTrade, quote: BasketQuote) -> MultiLegTrade:
+    """Return the trade at the quoted size."""
+    opportunity = trade.opportunity
+    if quote.size != opportunity.size:
+        exact = quote.exact and opportunity.exact
+        opportunity = replace(
+            opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact
+        )
+    legs = tuple(
+        replace(leg, size=quote.size, decision_cost=of.cost, worst=of.worst, exact=of.exact)
+        for leg, of in zip(trade.legs, quote.legs, strict=True)
+    )
+    return replace(trade, opportunity=opportunity, legs=legs)
+
+
+def _too_small(basket: Basket, size: int) -> str:
+    return (
+        f"size {_shares(Size(max(0, size)))} is below the smallest size legal on every leg, {_shares(basket.min_size)}"
+    )
+
+
+def _shares(size: Size) -> str:
+    return f"{size / MICRO:g}"

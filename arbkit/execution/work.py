@@ -1,0 +1,136 @@
+"""One trade while it is being worked: its newest state and the clocks that run on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from arbkit.core.model import MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
+from arbkit.core.units import NS_PER_S, Price, Size
+from arbkit.execution.accounting import dust, is_even
+
+
+class Work:
+    """Every change of a leg comes through `put`, so that nothing a venue said is lost with a failing coroutine.
+
+    `imbalance_at` is when legs first became unequal, or an order unknown, and have not been cured since (I9's
+    clock). Rests are the waits of resting orders; they can be ended or shortened together.
+    """
+
+    def __init__(self, trade: MultiLegTrade, caps: Sequence[Price], started_at: int, hedge_ns: int) -> None:
+        self.trade = trade
+        self.caps = tuple(caps)
+        self.started_at = started_at
+        self.entries_done_at = 0
+        self.imbalance_at: int | None = None
+        self.undo = ""
+        self.reason = ""
+        self.notes: list[str] = []
+        self.interrupted = False
+        self.rests_over = False
+        self._hedge_ns = hedge_ns
+        self._rests: list[asyncio.Timeout] = []
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def leg(self, index: int) -> TradeLeg:
+        return self.trade.legs[index]
+
+    def put(self, leg: TradeLeg, now: int) -> TradeLeg:
+        """Take a leg's newer state and set or clear the clock of the imbalance."""
+        self.trade = self.trade.with_leg(leg)
+        if is_even(self.trade) and not self._has_unknown():
+            self.imbalance_at = None
+        elif self.imbalance_at is None:
+            self.imbalance_at = now
+            self._shorten_rests()
+        return leg
+
+    def _has_unknown(self) -> bool:
+        return any(order.status is OrderStatus.UNKNOWN for leg in self.trade.legs for order in leg.orders)
+
+    def unresolved(self) -> list[tuple[TradeLeg, Order]]:
+        """Return the orders that are not final on their venue's word."""
+        return [(leg, order) for leg in self.trade.legs for order in leg.orders if not order.is_final]
+
+    def deadline(self) -> int | None:
+        """Return when an imbalance must be closed or escalated, ns; None while there is none."""
+        return None if self.imbalance_at is None else self.imbalance_at + self._hedge_ns
+
+    @property
+    def dust(self) -> Size:
+        return dust(self.trade)
+
+    def new_order(
+        self,
+        leg: TradeLeg,
+        limit: Price,
+        size: Size,
+        *,
+        purpose: Purpose = Purpose.ENTRY,
+        side: Side = Side.BUY,
+        rests: bool = False,
+        post_only: bool = False,
+    ) -> Order:
+        """Return an order under the key it will keep: trade, leg, purpose and how many of those came before it."""
+        before = sum(order.purpose is purpose for order in leg.orders)
+        return Order(
+            client_id=f"{self.trade.id}.{leg.index}.{purpose.value}.{before}",
+            book=leg.book,
+            side=side,
+            limit=limit,
+            size=size,
+            tif=TimeInForce.GTC if rests else TimeInForce.FAK,
+            post_only=post_only,
+            purpose=purpose,
+        )
+
+    def changed(self, leg: TradeLeg, order: Order, now: int) -> TradeLeg:
+        """Take an order's newer state; the leg is read anew, so an older copy of it overwrites nothing."""
+        return self.put(self.leg(leg.index).with_order(order), now)
+
+    def forget_unsent(self) -> None:
+        """Close orders whose intent could not be recorded: they never left."""
+        for leg in self.trade.legs:
+            for order in leg.orders:
+                if order.status is OrderStatus.INTENT:
+                    never = order.moved(OrderStatus.CANCELLED, "never sent")
+                    self.trade = self.trade.with_leg(self.leg(leg.index).with_order(never))
+
+    # -- rests -------------------------------------------------------------------------------------------------
+
+    def rest_begins(self, rest: asyncio.Timeout) -> None:
+        """Count a wait among those that end together; the wait must have been entered."""
+        self._rests.append(rest)
+        if self.rests_over:
+            self._cut(rest, asyncio.get_running_loop().time())
+        elif self.imbalance_at is not None:
+            self._shorten_rests()
+
+    def rest_ended(self, rest: asyncio.Timeout) -> None:
+        self._rests.remove(rest)
+
+    def end_rests(self) -> None:
+        """End all waits of resting orders now, and those that have not begun."""
+        self.rests_over = True
+        now = asyncio.get_running_loop().time()
+        for rest in self._rests:
+            self._cut(rest, now)
+
+    def _shorten_rests(self) -> None:
+        """Keep half of T_hedge for undoing: resting on with legs unequal would spend all of it."""
+        until = asyncio.get_running_loop().time() + self._hedge_ns / NS_PER_S / 2 if self._rests else 0.0
+        for rest in self._rests:
+            self._cut(rest, until)
+
+    @staticmethod
+    def _cut(rest: asyncio.Timeout, when: float) -> None:
+        due = rest.when()
+        if not rest.expired() and (due is None or due > when):
+            rest.reschedule(when)
+
+
+def without_reason(order: Order) -> Order:
+    """Return an order as its venue is to see it: what happened to it so far is ours."""
+    return replace(order, reason="")

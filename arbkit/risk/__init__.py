@@ -1,0 +1,1 @@
+"""From an opportunity to an allowed size, or to the limit that forbids it."""

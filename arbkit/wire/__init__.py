@@ -1,0 +1,1 @@
+"""The venues' messages as typed structs: importers and adapters read the same ones."""
