@@ -61,22 +61,26 @@ def fee_micro(price, size, rate_ppm, exponent, step, half_up, minimum):  # type:
 def order_fee_kernel(prices, sizes, n, rule, maker=False):  # type: ignore[no-untyped-def]
     """Return the fee of one buy order filled at its first `n` (price, size) levels under a rule as eight int64.
 
-    Trade fees are rounded level by level. Where the venue rounds balances, the order's total change (costs rounded
-    up per level as `units.cost` does, plus trade fees) is rounded once, up to a unit of the balance precision. The
-    venue rounds every fill and gives whole units back as soon as more than one has been collected, so it ends at
-    the first multiple at or above the same total, or, when the total itself is a multiple, at most one unit beyond:
-    `FeeRule.order_fee` is this, or one unit of precision more.
+    One fill per level, in this order: exactly `FeeRule.order_fee`, so that a scan and the engine agree on every edge.
+    Where the venue rounds balances, each fill's change (its cost rounded up as `units.cost` does, plus its trade fee)
+    is rounded up to a unit of precision, and a unit is given back as soon as more than one has been collected.
     """
     if rule[KNOWN] == 0:
         return 0
     rate = rule[MAKER_RATE] if maker else rule[TAKER_RATE]
+    unit = rule[PRECISION]
     fees = 0
-    paid = 0
+    collected = 0
     for i in range(n):
         price, size = prices[i], sizes[i]
-        fees += fee_micro(price, size, rate, rule[EXPONENT], rule[STEP], rule[ROUNDING] == 1, rule[MINIMUM])
-        paid += price * (size // MICRO) + (price * (size % MICRO) + MICRO - 1) // MICRO
-    unit = rule[PRECISION]
-    if unit > 0:
-        fees += -(paid + fees) % unit  # Python's and numba's % of a positive divisor is never negative
+        fee = fee_micro(price, size, rate, rule[EXPONENT], rule[STEP], rule[ROUNDING] == 1, rule[MINIMUM])
+        fees += fee
+        if unit > 0:
+            paid = price * (size // MICRO) + (price * (size % MICRO) + MICRO - 1) // MICRO
+            rounding = -(paid + fee) % unit  # Python's and numba's % of a positive divisor is never negative
+            collected += rounding
+            fees += rounding
+            if collected > unit:
+                collected -= unit
+                fees -= unit
     return fees
