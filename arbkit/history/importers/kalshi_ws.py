@@ -102,8 +102,8 @@ class _Session:
             try:
                 message = wire.decode(text)
                 if isinstance(message, wire.OrderbookDelta):
-                    return _stamp(message.msg)
-            except ValueError:
+                    return _stamp(message)
+            except wire.Malformed:
                 continue  # counted, with its line, when the line is read for good
         raise DataError(f"{self._source.path}: no message carries a time")
 
@@ -119,12 +119,9 @@ class _Session:
     def _message(self, number: int, text: str) -> None:
         try:
             message = wire.decode(text)
-            stamp = _stamp(message.msg) if isinstance(message, wire.OrderbookDelta) else self._now
+            stamp = _stamp(message) if isinstance(message, wire.OrderbookDelta) else self._now
         except wire.Malformed as error:
             self._unread(number, error, text)
-            return
-        except ValueError as error:
-            self._unread(number, wire.Malformed(f"time: {error}", wire.envelope_of(message)), text)
             return
         self._log.stamped(stamp, self._now)
         self._now = stamp
@@ -257,10 +254,14 @@ def _is_message(line: bytes) -> bool:
     return not isinstance(message, wire.Unknown) or message.sid is not None
 
 
-def _stamp(delta: wire.DeltaBody) -> int:
-    """Return the venue's stamp of a delta in ns; the coarser one where the finer is missing."""
-    if delta.ts:
-        return parse_ns(delta.ts)
-    if delta.ts_ms is None:
-        raise ValueError("a delta without a time")
-    return delta.ts_ms * NS_PER_MS
+def _stamp(message: wire.OrderbookDelta) -> int:
+    """Return the venue's stamp in ns, the coarser one where the finer is missing; raises Malformed without any."""
+    delta = message.msg
+    try:
+        if delta.ts:
+            return parse_ns(delta.ts)
+        if delta.ts_ms is not None:
+            return delta.ts_ms * NS_PER_MS
+        raise ValueError("none")
+    except ValueError as error:
+        raise wire.Malformed(f"time: {error}", wire.envelope_of(message)) from None
