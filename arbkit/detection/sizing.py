@@ -108,9 +108,7 @@ def basket_quote(views: Sequence[BookView], basket: Basket, size: int) -> Basket
     return BasketQuote(Size(size), legs, fees, Cash(gross), Cash(gross - sum(fees)), exact)
 
 
-def largest_size(
-    views: Sequence[BookView], basket: Basket, min_edge: Cash, max_size: int, gross: bool = False
-) -> Size:
+def largest_size(views: Sequence[BookView], basket: Basket, min_edge: Cash, max_size: int, gross: bool = False) -> Size:
     """Return the largest size whose marginal edge is at least `min_edge` per share; 0 where no legal size earns it.
 
     Between two sizes at which some leg's level is used up, prices stand still: the marginal edge is a staircase and

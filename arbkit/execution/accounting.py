@@ -87,9 +87,7 @@ def _entry_value(leg: TradeLeg, shares: int) -> int:
 
 def refused(trade: MultiLegTrade, reason: str, now: int) -> ExecutionResult:
     """Return the result of a trade that never began."""
-    return ExecutionResult(
-        trade, Outcome.REFUSED, reason=reason, started_at=now, entries_done_at=now, finished_at=now
-    )
+    return ExecutionResult(trade, Outcome.REFUSED, reason=reason, started_at=now, entries_done_at=now, finished_at=now)
 
 
 def closed(

@@ -45,9 +45,7 @@ def fits(views: Sequence[BookView], basket: Basket, limits: Sequence[int], size:
     return paid <= (basket.floor - terms.min_edge) * size
 
 
-def resting_limits(
-    views: Sequence[BookView], basket: Basket, size: int, terms: Terms
-) -> tuple[Price, ...] | None:
+def resting_limits(views: Sequence[BookView], basket: Basket, size: int, terms: Terms) -> tuple[Price, ...] | None:
     """Return the limit of every leg, or None when no prices on the grids keep the edge."""
     limits = [joined(view, terms) for view in views]
     if not all(limits):

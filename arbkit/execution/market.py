@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from arbkit.core.grid import Grid
 from arbkit.core.model import MultiLegTrade, Side
 from arbkit.core.ports import BookView
-from arbkit.core.units import MICRO, Cash, Price, cost
+from arbkit.core.units import Cash, Price, cost
 from arbkit.execution.terms import Terms
 
 

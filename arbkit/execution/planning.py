@@ -30,6 +30,22 @@ def unhealthy(views: Sequence[BookView]) -> str:
     return ""
 
 
+def misshapen(trade: MultiLegTrade) -> str:
+    """Return what is wrong with a trade: its legs, its sizes, or that it was not decided; or nothing."""
+    basket = trade.opportunity.basket
+    if tuple(leg.book for leg in trade.legs) != basket.legs or [leg.index for leg in trade.legs] != list(
+        range(len(basket.legs))
+    ):
+        return "the legs are not those of the basket"
+    if any(leg.side is not Side.BUY or leg.size != trade.size or leg.orders for leg in trade.legs):
+        return "entry legs buy the same size each and begin without orders"
+    if any(leg.decision_cost <= 0 or leg.worst <= 0 for leg in trade.legs):
+        return "a leg has no decision price"
+    if trade.size < basket.min_size or trade.size % basket.lot:
+        return f"size {trade.size} is not a legal size: at least {basket.min_size}, in steps of {basket.lot}"
+    return ""
+
+
 def undecided(opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy, trade_id: str) -> MultiLegTrade:
     """Return the trade as the opportunity states it, without decision prices: what a refusal is told about."""
     basket, size = opportunity.basket, opportunity.size
@@ -68,9 +84,7 @@ def _at(trade: MultiLegTrade, quote: BasketQuote) -> MultiLegTrade:
     opportunity = trade.opportunity
     if quote.size != opportunity.size:
         exact = quote.exact and opportunity.exact
-        opportunity = replace(
-            opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact
-        )
+        opportunity = replace(opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact)
     legs = tuple(
         replace(leg, size=quote.size, decision_cost=of.cost, worst=of.worst, exact=of.exact)
         for leg, of in zip(trade.legs, quote.legs, strict=True)

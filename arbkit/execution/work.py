@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from arbkit.core.model import MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
 from arbkit.core.units import NS_PER_S, Price, Size
@@ -15,7 +14,8 @@ class Work:
     """Every change of a leg comes through `put`, so that nothing a venue said is lost with a failing coroutine.
 
     `imbalance_at` is when legs first became unequal, or an order unknown, and have not been cured since (I9's
-    clock). Rests are the waits of resting orders; they can be ended or shortened together.
+    clock). Rests are the waits of resting orders: they end together, and an imbalance cuts them to half of T_hedge,
+    because resting on with legs unequal would leave no time to undo.
     """
 
     def __init__(self, trade: MultiLegTrade, caps: Sequence[Price], started_at: int, hedge_ns: int) -> None:
@@ -31,6 +31,7 @@ class Work:
         self.rests_over = False
         self._hedge_ns = hedge_ns
         self._rests: list[asyncio.Timeout] = []
+        self._shortened = 0.0  # the loop's time at which rests end once there is an imbalance
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -44,7 +45,9 @@ class Work:
             self.imbalance_at = None
         elif self.imbalance_at is None:
             self.imbalance_at = now
-            self._shorten_rests()
+            self._shortened = asyncio.get_running_loop().time() + self._hedge_ns / NS_PER_S / 2
+            for rest in self._rests:
+                self._cut(rest, self._shortened)
         return leg
 
     def _has_unknown(self) -> bool:
@@ -90,14 +93,6 @@ class Work:
         """Take an order's newer state; the leg is read anew, so an older copy of it overwrites nothing."""
         return self.put(self.leg(leg.index).with_order(order), now)
 
-    def forget_unsent(self) -> None:
-        """Close orders whose intent could not be recorded: they never left."""
-        for leg in self.trade.legs:
-            for order in leg.orders:
-                if order.status is OrderStatus.INTENT:
-                    never = order.moved(OrderStatus.CANCELLED, "never sent")
-                    self.trade = self.trade.with_leg(self.leg(leg.index).with_order(never))
-
     # -- rests -------------------------------------------------------------------------------------------------
 
     def rest_begins(self, rest: asyncio.Timeout) -> None:
@@ -106,7 +101,7 @@ class Work:
         if self.rests_over:
             self._cut(rest, asyncio.get_running_loop().time())
         elif self.imbalance_at is not None:
-            self._shorten_rests()
+            self._cut(rest, self._shortened)
 
     def rest_ended(self, rest: asyncio.Timeout) -> None:
         self._rests.remove(rest)
@@ -118,19 +113,8 @@ class Work:
         for rest in self._rests:
             self._cut(rest, now)
 
-    def _shorten_rests(self) -> None:
-        """Keep half of T_hedge for undoing: resting on with legs unequal would spend all of it."""
-        until = asyncio.get_running_loop().time() + self._hedge_ns / NS_PER_S / 2 if self._rests else 0.0
-        for rest in self._rests:
-            self._cut(rest, until)
-
     @staticmethod
     def _cut(rest: asyncio.Timeout, when: float) -> None:
         due = rest.when()
         if not rest.expired() and (due is None or due > when):
             rest.reschedule(when)
-
-
-def without_reason(order: Order) -> Order:
-    """Return an order as its venue is to see it: what happened to it so far is ours."""
-    return replace(order, reason="")

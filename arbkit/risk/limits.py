@@ -175,8 +175,7 @@ class RiskManager:
         del self._reserved[result.trade.id]
         for leg in result.trade.legs:
             paid = sum(
-                (cost(fill.price, fill.size) if order.side is Side.BUY else -proceeds(fill.price, fill.size))
-                + fill.fee
+                (cost(fill.price, fill.size) if order.side is Side.BUY else -proceeds(fill.price, fill.size)) + fill.fee
                 for order in leg.orders
                 for fill in order.fills
             )
