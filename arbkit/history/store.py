@@ -1,8 +1,9 @@
 """Tapes at rest: one folder each, written as a whole or not at all.
 
-`rows/YYYY-MM-DD.parquet` (zstd, by UTC day of ts_recv) is the record, `markets.parquet` the market table,
-`tape.json` says schema version, source, licence, quality and digest; `replay.arrow` holds the same columns
-uncompressed for memory-mapping and is made anew from the Parquet files in memory when it is missing.
+`rows/YYYY-MM-DD.parquet` (zstd, by UTC day of ts_recv) is the record; instead of `ts_venue` it has `lag` =
+ts_recv - ts_venue, which packs to next to nothing. `markets.parquet` is the market table, `ladders.parquet` the
+prices each book uses, `tape.json` says schema version, source, licence, quality and digest. `replay.arrow` holds
+the columns as they are in memory, for mapping; where it is missing they are read from the Parquet files.
 """
 
 from __future__ import annotations
@@ -23,14 +24,25 @@ from arbkit.core.model import MarketTable
 from arbkit.core.units import NS_PER_S
 from arbkit.history.markets import table_from_dict, table_to_dict
 from arbkit.history.quality import QualityReport
-from arbkit.history.tape import CLOCKS, INT16_BOOKS, Clocks, Rows, Tape, check_rows, digest_of
+from arbkit.history.tape import (
+    CLOCKS,
+    INT16_BOOKS,
+    PIECE,
+    Clocks,
+    Ladders,
+    Rows,
+    Tape,
+    check_rows,
+    digest_of,
+    ladders_of,
+    lag_max_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
 DAY_NS = 86_400 * NS_PER_S
-ROW_GROUP = 1 << 20
 COLUMN_TYPES = (np.int64, np.int64, np.int16, np.uint8, np.int32, np.int64)  # of a tape with few books
 T = TypeVar("T")
 
@@ -97,16 +109,19 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
     digest = digest or digest_of(markets, rows, facts.clocks)
     (folder / "rows").mkdir()
     for day, start, end in _days(rows.ts_recv):
-        table = _table(rows.cut(slice(start, end)))
+        table = _packed(rows.cut(slice(start, end)))
         pq.write_table(
             table,
             folder / "rows" / f"{day}.parquet",
             compression="zstd",
             compression_level=9,
-            row_group_size=ROW_GROUP,
+            row_group_size=PIECE,
             use_dictionary=["book", "meta", "price"],
-            column_encoding={"ts_recv": "DELTA_BINARY_PACKED", "ts_venue": "DELTA_BINARY_PACKED", "size": "PLAIN"},
+            column_encoding={"ts_recv": "DELTA_BINARY_PACKED", "lag": "DELTA_BINARY_PACKED", "size": "PLAIN"},
         )
+    ladders = ladders_of(rows, len(markets.books))
+    numbers = np.repeat(np.arange(len(markets.books), dtype=np.int32), np.diff(ladders.offsets))
+    pq.write_table(pa.table({"book": numbers, "price": ladders.prices}), folder / "ladders.parquet")
     plain = table_to_dict(markets)
     columns: dict[str, list[str]] = {"market": [json.dumps(row, sort_keys=True) for row in plain["markets"]]}
     columns = {"venue": [x.venue for x in markets.markets], "id": [x.id for x in markets.markets], **columns}
@@ -126,6 +141,7 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
         "synthetic": facts.synthetic,
         "recorded": plain["recorded"],
         "pairs": plain["pairs"],
+        "lag_max": lag_max_of(rows, len(markets.books), facts.clocks).tolist(),
         "quality": facts.quality.to_dict(),
     }
     (folder / "tape.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -137,6 +153,17 @@ def _table(rows: Rows) -> pa.Table:
     import pyarrow as pa
 
     return pa.table({name: pa.array(column) for name, column in zip(Rows._fields, rows, strict=True)})
+
+
+def _packed(rows: Rows) -> pa.Table:
+    """Return the columns as they stand in the Parquet files."""
+    table = _table(rows._replace(ts_venue=rows.ts_recv - rows.ts_venue))
+    return table.rename_columns(["lag" if name == "ts_venue" else name for name in table.column_names])
+
+
+def _unpacked(table: pa.Table) -> Rows:
+    rows = _columns(table.rename_columns(["ts_venue" if name == "lag" else name for name in table.column_names]))
+    return rows._replace(ts_venue=rows.ts_recv - rows.ts_venue)
 
 
 def _days(ts: np.ndarray) -> Iterator[tuple[str, int, int]]:
@@ -200,6 +227,7 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     clocks = document["clocks"]
     if clocks not in CLOCKS:
         raise DataError(f"{folder / 'tape.json'}: field `clocks`: {clocks!r} is none of {', '.join(CLOCKS)}")
+    ladders, lag_max = None, None
     if verify:
         try:
             check_rows(markets, rows)
@@ -207,6 +235,9 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
             raise DataError(f"{folder}: {error}") from error
         if digest_of(markets, rows, clocks) != document["digest"]:
             raise DataError(f"{folder}: rows and market table do not match the digest in tape.json: damaged or edited")
+    else:
+        ladders = _guarded(folder / "ladders.parquet", lambda file: _ladders(file, len(markets.books)))
+        lag_max = np.array(document["lag_max"], dtype=np.int64)
     return Tape.trusted(
         markets,
         rows,
@@ -216,7 +247,17 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
         bool(document["synthetic"]),
         QualityReport.from_dict(document["quality"]),
         str(document["digest"]),
+        ladders,
+        lag_max,
     )
+
+
+def _ladders(file: Path, n_books: int) -> Ladders:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    counts = np.bincount(table.column("book").to_numpy(), minlength=n_books)
+    return Ladders(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), table.column("price").to_numpy())
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -232,7 +273,7 @@ def _document(folder: Path) -> dict[str, Any]:
     version = document["schema_version"]
     if version != SCHEMA_VERSION:
         raise DataError(f"{file}: field `schema_version`: {version!r}, but this arbkit reads {SCHEMA_VERSION}")
-    needed = ("rows", "digest", "clocks", "source", "licence", "synthetic", "recorded", "pairs", "quality")
+    needed = ("rows", "digest", "clocks", "source", "licence", "synthetic", "recorded", "pairs", "lag_max", "quality")
     for key in needed:
         if key not in document:
             raise DataError(f"{file}: field `{key}` is missing")
@@ -276,7 +317,7 @@ def _rows(folder: Path, n: int) -> Rows:
         return Rows(*(np.empty(0, dtype) for dtype in COLUMN_TYPES))
     import pyarrow as pa
 
-    return _guarded(folder / "rows", lambda _: _columns(pa.concat_tables(tables)))
+    return _guarded(folder / "rows", lambda _: _unpacked(pa.concat_tables(tables)))
 
 
 def _mapped(file: Path) -> Rows:

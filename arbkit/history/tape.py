@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -33,6 +34,7 @@ Clocks = Literal["both", "recv", "venue"]
 CLOCKS: tuple[Clocks, ...] = ("both", "recv", "venue")
 KINDS = ("clear", "level", "print", "status", "gap", "grid", "fee", "resolution", "mark")  # by number, in frames
 INT16_BOOKS = 32_767  # above it the book column is int32
+PIECE = 1 << 20  # rows looked at together
 
 
 class Rows(NamedTuple):
@@ -128,8 +130,10 @@ class Tape:
         synthetic: bool = False,
         quality: QualityReport | None = None,
         digest: str | None = None,
+        ladders: Ladders | None = None,
+        lag_max: np.ndarray | None = None,
     ) -> Tape:
-        """Return a tape of columns that were checked before (by `check_rows`, or when they were written)."""
+        """Return a tape of columns that were checked before; what is given of what follows from them is believed."""
         if clocks not in CLOCKS:
             raise DataError(f"clocks must be one of {', '.join(CLOCKS)}, not {clocks!r}")
         n_books = len(markets.books)
@@ -137,8 +141,8 @@ class Tape:
             markets=markets,
             rows=rows,
             clocks=clocks,
-            ladders=ladders_of(rows, n_books),
-            lag_max=lag_max_of(rows, n_books, clocks),
+            ladders=ladders if ladders is not None else ladders_of(rows, n_books),
+            lag_max=lag_max if lag_max is not None else lag_max_of(rows, n_books, clocks),
             digest=digest if digest is not None else digest_of(markets, rows, clocks),
             source=source,
             licence=licence,
@@ -226,7 +230,9 @@ class Tape:
 
 
 def read_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
-    """Return the tape in a folder, its columns memory-mapped; `verify` compares them with the stored digest.
+    """Return the tape in a folder, its columns memory-mapped.
+
+    `verify` reads all of it once, to check it and compare it with the stored digest; without, it opens at once.
 
     Raises DataError when the folder is not a tape, is of another schema version, or is damaged.
     """
@@ -265,26 +271,38 @@ def _column(name: str, values: Any, dtype: type[np.integer]) -> np.ndarray:
     return array.astype(dtype, copy=False)
 
 
-def _refuse(bad: np.ndarray, name: str, why: str, values: np.ndarray) -> None:
+def _refuse(bad: np.ndarray, name: str, why: str, values: np.ndarray, first: int = 0) -> None:
     row = int(np.argmax(bad))
-    raise DataError(f"row {row}: `{name}` = {values[row]} {why}")
+    raise DataError(f"row {first + row}: `{name}` = {values[row]} {why}")
+
+
+def pieces(rows: Rows, overlap: int = 0) -> Iterator[tuple[int, Rows]]:
+    """Yield (first row, rows) piece by piece: a mapped tape need not fit memory, and masks of it even less."""
+    for at in range(0, len(rows.ts_recv), PIECE):
+        first = max(0, at - overlap)
+        yield first, rows.cut(slice(first, at + PIECE))
 
 
 def check_rows(markets: MarketTable, rows: Rows) -> None:
     """Raise DataError, naming row and field, for the first thing that no tape may hold."""
-    if not len(rows.ts_recv):
-        return
     recorded = np.array([b.recorded for b in markets.books], dtype=bool)
+    for first, piece in pieces(rows, overlap=1):
+        _check_piece(piece, first, recorded)
+    if len(rows.meta) and not rows.meta[-1] & m.LAST:
+        raise DataError(f"row {len(rows.meta) - 1}: `meta` = {rows.meta[-1]}: the tape ends inside a message")
+
+
+def _check_piece(rows: Rows, first: int, recorded: np.ndarray) -> None:
     kind, side = rows.meta & m.KIND_MASK, (rows.meta & m.SIDE_MASK) >> m.SIDE_SHIFT
     level, trade = kind == m.KIND_LEVEL, kind == m.KIND_PRINT
     last = (rows.meta & m.LAST) != 0
     backward = np.concatenate([[False], rows.ts_recv[1:] < rows.ts_recv[:-1]])
     torn = np.concatenate([[False], (rows.ts_recv[1:] != rows.ts_recv[:-1]) & ~last[:-1]])
-    no_book = (rows.book < 0) | (rows.book >= len(markets.books))
+    no_book = (rows.book < 0) | (rows.book >= len(recorded))
     tests: list[tuple[np.ndarray, str, str]] = [
         (backward, "ts_recv", "is before the row above it"),
         (torn, "ts_recv", "differs inside one message"),
-        (no_book, "book", f"is none of the {len(markets.books)} books"),
+        (no_book, "book", f"is none of the {len(recorded)} books"),
         (kind > m.KIND_MARK, "meta", "is of a reserved kind"),
         (level & (side != m.SIDE_BID) & (side != m.SIDE_ASK), "meta", "is a level on neither side"),
         (trade & (side == m.SIDE_NONE), "meta", "is a print without an aggressor code"),
@@ -296,19 +314,19 @@ def check_rows(markets: MarketTable, rows: Rows) -> None:
     ]
     for bad, name, why in tests:
         if bad.any():
-            _refuse(bad, name, why, getattr(rows, name))
+            _refuse(bad, name, why, getattr(rows, name), first)
     unrecorded = ~recorded[rows.book]
     if unrecorded.any():
-        _refuse(unrecorded, "book", "is a mirror view and has no rows of its own", rows.book)
-    if not last[-1]:
-        raise DataError(f"row {len(last) - 1}: `meta` = {rows.meta[-1]}: the tape ends inside a message")
+        _refuse(unrecorded, "book", "is a mirror view and has no rows of its own", rows.book, first)
 
 
 def ladders_of(rows: Rows, n_books: int) -> Ladders:
     """Return the ladder of every book: the prices its levels and prints use."""
-    kind = rows.meta & m.KIND_MASK
-    priced = (kind == m.KIND_LEVEL) | (kind == m.KIND_PRINT)
-    keys = np.unique(rows.book[priced].astype(np.int64) * (MICRO + 1) + rows.price[priced])
+    keys = np.empty(0, dtype=np.int64)
+    for _, piece in pieces(rows):
+        kind = piece.meta & m.KIND_MASK
+        priced = (kind == m.KIND_LEVEL) | (kind == m.KIND_PRINT)
+        keys = np.union1d(keys, piece.book[priced].astype(np.int64) * (MICRO + 1) + piece.price[priced])
     counts = np.bincount(keys // (MICRO + 1), minlength=n_books)
     return Ladders(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), (keys % (MICRO + 1)).astype(np.int32))
 
@@ -317,7 +335,8 @@ def lag_max_of(rows: Rows, n_books: int, clocks: Clocks) -> np.ndarray:
     """Return per book the largest ts_recv - ts_venue in ns, at least 0; all 0 with one clock."""
     lag = np.zeros(n_books, dtype=np.int64)
     if clocks == "both":
-        np.maximum.at(lag, rows.book, rows.ts_recv - rows.ts_venue)
+        for _, piece in pieces(rows):
+            np.maximum.at(lag, piece.book, piece.ts_recv - piece.ts_venue)
     return lag
 
 
@@ -328,8 +347,8 @@ def digest_of(markets: MarketTable, rows: Rows, clocks: Clocks) -> str:
     types = ("<i8", "<i8", "<i4", "u1", "<i4", "<i8")
     for column, dtype in zip(rows, types, strict=True):
         part = hashlib.sha256()
-        for at in range(0, len(column), 1 << 20):  # in pieces: a mapped column need not fit memory
-            part.update(np.ascontiguousarray(column[at : at + (1 << 20)], dtype=dtype).data)
+        for at in range(0, len(column), PIECE):
+            part.update(np.ascontiguousarray(column[at : at + PIECE], dtype=dtype).data)
         whole.update(part.digest())
     return whole.hexdigest()
 
