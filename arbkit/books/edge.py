@@ -48,6 +48,15 @@ class Scratch(NamedTuple):
     parts: I64  # [levels]
 
 
+class Limits(NamedTuple):
+    """What an edge must reach and a size must keep to: dollars and shares in millionths."""
+
+    min_edge: int  # per basket share; may be negative in a study
+    gross: int  # 1: fees do not count towards it
+    max_size: int
+    max_exposure: int
+
+
 FREE = np.zeros((1, 8), np.int64)  # stands in where fees are not known and only gross edges are asked for
 
 
@@ -187,7 +196,7 @@ def edge_at(ladders, baskets, k, q, now, room):  # type: ignore[no-untyped-def]
 @compiled
 def exposure_of(baskets, k, q, room):  # type: ignore[no-untyped-def]
     """Return what is at risk when all legs but the cheapest fill and pay nothing, millionths of a dollar."""
-    whole, cheapest = 0, np.int64(2**62)
+    whole, cheapest = 0, 2**62
     for j in range(baskets.leg[k + 1] - baskets.leg[k]):
         left, n, leg = q, 0, 0
         while left > 0 and n < room.counts[j]:
@@ -234,8 +243,9 @@ def largest_size(ladders, baskets, k, now, limits, room):  # type: ignore[no-unt
 
     Levels make the marginal edge a falling staircase, so sizes are tried at its steps: a step is taken when what
     lies between the last size taken and its end earns `min_edge` a share, order fees with their rounding included.
-    Hence the average edge is at least `min_edge` wherever that of q_min is (`detection.sizing` has the proof). Cut to `limits.max_size`, to the depth
-    of the thinnest leg and to `limits.max_exposure`; a size cut below q_min is returned as it is, to be refused.
+    Hence the average edge is at least `min_edge` wherever that of q_min is; `detection.sizing` says why it is the
+    largest. Cut to `limits.max_size`, to the depth of the thinnest leg and to `limits.max_exposure`; a size that
+    this cuts below q_min is returned as it is, to be refused.
     """
     lot = baskets.lot[k]
     limit, _ = collect(ladders, baskets, k, limits.max_size // lot * lot, room)
@@ -261,12 +271,3 @@ def largest_size(ladders, baskets, k, now, limits, room):  # type: ignore[no-unt
         at = end
     _, exact = collect(ladders, baskets, k, best, room)
     return best, net, gross, exact
-
-
-class Limits(NamedTuple):
-    """What an edge must reach and a size must keep to: dollars and shares in millionths."""
-
-    min_edge: int  # per basket share; may be negative in a study
-    gross: int  # 1: fees do not count towards it
-    max_size: int
-    max_exposure: int

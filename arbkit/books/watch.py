@@ -9,12 +9,12 @@ changes health (silence) and settled pairs, and both are looked at when it passe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from arbkit.books.edge import Baskets, Limits, Scratch, edge_at, needed, top_edge
+from arbkit.books.edge import Limits, edge_at, needed, top_edge
 from arbkit.books.gate import health_code
 from arbkit.books.ladder import ASK, I64, NEVER, U8, apply_row
 from arbkit.books.meta import LAST
@@ -38,10 +38,10 @@ class Rules(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The columns of a tape as one view sees them: `at` is the clock of the view, `lag` ts_recv - ts_venue, ns."""
+    """The columns of a tape as one view sees them: `at` is the clock of the view, `venue` the venue's stamps, ns."""
 
     at: I64
-    lag: I64
+    venue: I64
     book: npt.NDArray[np.signedinteger]
     meta: U8
     price: npt.NDArray[np.int32]
@@ -54,20 +54,21 @@ class Watch(NamedTuple):
 
     since: I64  # [baskets] ns from which the edge of a pair has stood, NEVER: it does not
     open: U8  # [baskets] 1: an episode runs (kept by the scan)
-    dirty: I64  # [baskets] baskets to judge at this boundary, `count[0]` of them
-    marked: U8  # [baskets] 1: stands in `dirty`
-    count: I64  # [DIRTY, PENDING]
-    pending: I64  # [baskets] pairs whose edge stands and which are not open, `count[1]` of them
+    dirty: I64  # [baskets] baskets to judge at this boundary, `many[0]` of them
+    marked: U8  # [baskets] 0, or why it stands in `dirty`: AGAIN or TOUCHED
+    many: I64  # [DIRTY, PENDING]
+    pending: I64  # [baskets] pairs whose edge stands and which are not open, `many[1]` of them
     tally: I64  # [JUDGED, UNHEALTHY, UNSYNC]
     deadline: I64  # [1] ns after which a basket that is open or pending may be silent
     turn: I64  # [1] ns from which another fee rule holds
 
 
+AGAIN, TOUCHED = 1, 2  # its books are as they were; one of them had a row
 DIRTY, PENDING = 0, 1
 JUDGED, UNHEALTHY, UNSYNC = 0, 1, 2
 
 
-def read_only(column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def read_only(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a view that cannot be written: mapped columns cannot either, and compiled code is made once for both."""
     view = np.ascontiguousarray(column).view()
     view.flags.writeable = False
@@ -81,7 +82,7 @@ def fresh_watch(n_baskets: int) -> Watch:
         open=np.zeros(n_baskets, np.uint8),
         dirty=np.zeros(n_baskets, np.int64),
         marked=np.zeros(n_baskets, np.uint8),
-        count=np.zeros(2, np.int64),
+        many=np.zeros(2, np.int64),
         pending=np.zeros(n_baskets, np.int64),
         tally=np.zeros(3, np.int64),
         deadline=np.full(1, LATER, np.int64),
@@ -90,19 +91,19 @@ def fresh_watch(n_baskets: int) -> Watch:
 
 
 @compiled
-def mark(watch, k):  # type: ignore[no-untyped-def]
+def mark(watch, k, why):  # type: ignore[no-untyped-def]
     """Have basket k judged at the coming boundary."""
     if watch.marked[k] == 0:
-        watch.marked[k] = 1
-        watch.dirty[watch.count[DIRTY]] = k
-        watch.count[DIRTY] += 1
+        watch.dirty[watch.many[DIRTY]] = k
+        watch.many[DIRTY] += 1
+    watch.marked[k] = max(watch.marked[k], why)
 
 
 @compiled
 def mark_all(watch):  # type: ignore[no-untyped-def]
     """Have every basket judged at the coming boundary."""
     for k in range(len(watch.since)):
-        mark(watch, k)
+        mark(watch, k, AGAIN)
 
 
 @compiled
@@ -118,10 +119,10 @@ def silent_from(ladders, baskets, k, max_silence):  # type: ignore[no-untyped-de
 @compiled
 def _not_pending(watch, k):  # type: ignore[no-untyped-def]
     """Take pair k off the list of those that wait; tell whether it was on it."""
-    for i in range(watch.count[PENDING]):
+    for i in range(watch.many[PENDING]):
         if watch.pending[i] == k:
-            watch.count[PENDING] -= 1
-            watch.pending[i] = watch.pending[watch.count[PENDING]]
+            watch.many[PENDING] -= 1
+            watch.pending[i] = watch.pending[watch.many[PENDING]]
             return True
     return False
 
@@ -148,8 +149,8 @@ def _settled(ladders, baskets, rules, watch, k, now):  # type: ignore[no-untyped
     """Tell whether pair k may open now, its edge standing."""
     if watch.since[k] == NEVER:
         watch.since[k] = now
-        watch.pending[watch.count[PENDING]] = k
-        watch.count[PENDING] += 1
+        watch.pending[watch.many[PENDING]] = k
+        watch.many[PENDING] += 1
         watch.deadline[0] = min(watch.deadline[0], silent_from(ladders, baskets, k, rules.max_silence))
     if now - watch.since[k] < rules.settle:
         return False
@@ -200,18 +201,16 @@ def apply_message(ladders, columns, start, stop, message, baskets, rules, watch)
         at, book, meta = columns.at[row], np.int64(columns.book[row]), np.int64(columns.meta[row])
         if at - ladders.alive[ladders.stream[book]] > rules.max_silence:
             mark_all(watch)
-        price = np.int64(columns.price[row])
-        apply_row(
-            ladders, at, columns.lag[row], book, meta, price, columns.size[row], message, rules.hopeful != 0
-        )
+        lag, price = at - columns.venue[row], np.int64(columns.price[row])
+        apply_row(ladders, at, lag, book, meta, price, columns.size[row], message, rules.hopeful != 0)
         for j in range(baskets.touch[book], baskets.touch[book + 1]):
-            mark(watch, baskets.touched[j])
+            mark(watch, baskets.touched[j], TOUCHED)
         i += 1
         if meta & LAST:
             ended = 1
-            for j in range(watch.count[PENDING]):
+            for j in range(watch.many[PENDING]):
                 if at - watch.since[watch.pending[j]] >= rules.settle:
-                    mark(watch, watch.pending[j])
+                    mark(watch, watch.pending[j], AGAIN)
             if at >= watch.turn[0]:
                 _turned(baskets, watch, at)
     return i, ended
@@ -231,7 +230,7 @@ def _turned(baskets, watch, now):  # type: ignore[no-untyped-def]
 def _forget_silent(ladders, baskets, rules, watch, now):  # type: ignore[no-untyped-def]
     """End the stretches of pairs that were silent before `now`."""
     watch.deadline[0] = LATER
-    for i in range(watch.count[PENDING] - 1, -1, -1):  # backwards: taking one off moves only later ones
+    for i in range(watch.many[PENDING] - 1, -1, -1):  # backwards: taking one off moves only later ones
         k = watch.pending[i]
         end = silent_from(ladders, baskets, k, rules.max_silence)
         if end < now:
@@ -274,13 +273,13 @@ def when(ladders, columns, baskets, rules, watch, start, stop, until, room):  # 
             break
         message = i
         found = -1
-        for j in range(watch.count[DIRTY]):
+        for j in range(watch.many[DIRTY]):
             k = watch.dirty[j]
             watch.marked[k] = 0
             verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)
             if verdict == OPEN and (found < 0 or k < found):
                 found = k
-        watch.count[DIRTY] = 0
+        watch.many[DIRTY] = 0
         if found >= 0:
             return i, found
     return i, -1
