@@ -12,8 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from arbkit.analysis.results import Comparison
-    from arbkit.core.config import ExecutionConfig
     from arbkit.backtest.scenario import Scenario
+    from arbkit.core.config import ExecutionConfig
 
 app = typer.Typer(
     name="arbkit",

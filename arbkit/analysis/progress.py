@@ -24,6 +24,8 @@ class Bar:
             self._bar = tqdm(total=total, desc=self._what, unit=self._unit, delay=2.0, leave=False)
         self._bar.update(done - self._bar.n)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.close()

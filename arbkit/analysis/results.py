@@ -20,6 +20,7 @@ from arbkit.backtest.compare import Cell, RawComparison, at_latency, run_each
 from arbkit.backtest.run import Portfolio, run_portfolio
 from arbkit.backtest.scan import ScanResult, sample_tape, scan_tape
 from arbkit.backtest.scenario import Scenario
+from arbkit.backtest.tape_views import printing
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.model import Basket, Book, ExecutionStrategy
@@ -93,6 +94,11 @@ class _Question:
             **common,
         )
 
+    @cached_property
+    def has_prints(self) -> bool:
+        """Whether every venue traded on recorded prints: without them nothing is known of a queue."""
+        return printing(self.tape) >= {leg.venue for basket in self.baskets for leg in basket.legs}
+
     def modelled(self) -> dict[str, object]:
         """Return everything that was assumed, in the order a reader asks for it."""
         found: dict[str, object] = dict(self.scenario.modelled())
@@ -131,7 +137,9 @@ def _say_fees(fees: dict[int, FeeHistory], assumed: str | None) -> str:
 def _say_decisions(question: _Question, config: ExecutionConfig) -> str:
     if question.study is not None:
         return f"{question.study}: at fixed times, whatever the edge: execution study, not arbitrage"
-    return f"episodes, {question.edge} edge of at least {config.min_edge:g} dollars a share, rearm {question.rearm_s:g} s"
+    return (
+        f"episodes, {question.edge} edge of at least {config.min_edge:g} dollars a share, rearm {question.rearm_s:g} s"
+    )
 
 
 def _say_cap(config: ExecutionConfig) -> str:
@@ -228,7 +236,7 @@ def compare(
         raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     if mode == "portfolio" and study is not None:
         raise ConfigError("an execution study has no portfolio: use mode='each'")
-    if not isinstance(seeds, int) or not 1 <= seeds <= 10_000:
+    if not 1 <= seeds <= 10_000:
         raise ConfigError(f"seeds must be a whole number from 1 to 10000, not {seeds!r}")
     chosen = [_strategy(name) for name in strategies]
     if not chosen or len(set(chosen)) != len(chosen):
@@ -266,13 +274,13 @@ def _each(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -
         for queue, consumption in models
         if (queue, consumption) != (scenario.queue, scenario.consumption)
         and (strategy is not ExecutionStrategy.MARKET or queue == scenario.queue)
-        and _can_queue(question.tape, queue)
+        and (queue == "through" or question.has_prints)
     ]
     with Bar("comparing", "opportunity") as bar:
         opportunities, cells = run_each(question.tape, question.scanned, [*grid, *spans], question.config, bar)
     modelled = question.modelled() | {"entry_ms": _listed(grid, "entry_ms"), "reply_ms": _listed(grid, "reply_ms")}
     modelled["seed"] = _listed(grid, "seed")
-    found = len(question.scanned.start)
+    found = len(question.scanned)
     if len(opportunities) < found:
         modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
     return RawComparison(
@@ -285,11 +293,6 @@ def _each(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -
         fees_known=question.fees is not None,
         sensitivity=cells[len(grid) :],
     )
-
-
-def _can_queue(tape: Tape, queue: str) -> bool:
-    """Resting in a queue needs prints; a tape without them allows only fills by a price traded or moved through."""
-    return queue == "through" or tape.has_prints
 
 
 def _listed(grid: list[tuple[ExecutionStrategy, Scenario]], name: str) -> str:

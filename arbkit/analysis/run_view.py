@@ -137,7 +137,9 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 def _equity_frame(equity: Sequence[Balance]) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
-            "at": pd.Series([point.at for point in equity], dtype="int64").astype("datetime64[ns]").dt.tz_localize("UTC"),
+            "at": pd.Series([point.at for point in equity], dtype="int64")
+            .astype("datetime64[ns]")
+            .dt.tz_localize("UTC"),
             "cash": pd.Series([point.cash / MICRO for point in equity], dtype="float64"),
             "locked": pd.Series([point.locked / MICRO for point in equity], dtype="float64"),
         }
@@ -146,4 +148,6 @@ def _equity_frame(equity: Sequence[Balance]) -> pd.DataFrame:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: v if isinstance(v, (str, int, float, bool, type(None), dict)) else str(v) for name, v in values.items()}
+    return {
+        name: v if isinstance(v, (str, int, float, bool, type(None), dict)) else str(v) for name, v in values.items()
+    }

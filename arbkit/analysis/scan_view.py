@@ -45,7 +45,9 @@ class ScanReport:
                 "censored": pd.Series(found.censored.astype(bool), dtype="bool"),
                 "peak_edge": pd.Series(found.peak_edge / MICRO, dtype="float64"),
                 "size": pd.Series([s / MICRO for s in sizes], dtype="float64"),
-                "edge": pd.Series([e / s if s else float("nan") for e, s in zip(edges, sizes, strict=True)], dtype="float64"),
+                "edge": pd.Series(
+                    [e / s if s else float("nan") for e, s in zip(edges, sizes, strict=True)], dtype="float64"
+                ),
                 "depth_exact": pd.Series([o.exact for o in opportunities], dtype="bool"),
             }
         )
@@ -86,7 +88,9 @@ class ScanReport:
         lines += [f"  {name}: {value}" for name, value in self.counters.items()]
         if len(frame):
             shown = frame.head(20).drop(columns=["opportunity_id"])
-            shown = shown.assign(start=shown["start"].dt.strftime("%m-%d %H:%M:%S.%f"), end=shown["end"].dt.strftime("%H:%M:%S.%f"))
+            shown = shown.assign(
+                start=shown["start"].dt.strftime("%m-%d %H:%M:%S.%f"), end=shown["end"].dt.strftime("%H:%M:%S.%f")
+            )
             lines.append(shown.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
             if len(frame) > len(shown):
                 lines.append(f"  ... and {len(frame) - len(shown)} more")

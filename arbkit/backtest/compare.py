@@ -61,12 +61,6 @@ class RawComparison:
     counters: dict[tuple[str, float], dict[str, int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    strategy: ExecutionStrategy
-    scenario: Scenario
-
-
 def at_latency(scenario: Scenario, latency_ms: float) -> Scenario:
     """Return the scenario with both ways to the venue taking `latency_ms`."""
     return replace(scenario, entry_ms=latency_ms, reply_ms=latency_ms)

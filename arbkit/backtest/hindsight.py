@@ -7,7 +7,7 @@ that disagrees with the share counted here is a bug in one of the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -110,7 +110,10 @@ class PlainBooks:
         return True
 
 
-def _pass(tape: Tape, questions: list[tuple[int, Callable[[PlainBooks], None]]]) -> None:
+Question = Callable[[PlainBooks], None]
+
+
+def _pass(tape: Tape, questions: list[tuple[int, Question]]) -> None:
     """Ask each question of the books as they stood at its venue time, rows at that very time included."""
     questions.sort(key=lambda question: question[0])
     when = tape.venue_time
@@ -134,7 +137,7 @@ def executable(tape: Tape, plans: Sequence[Plan]) -> list[bool]:
     """Tell, decision by decision, whether all legs were executable at their worst prices when the orders arrived."""
     found = [False] * len(plans)
 
-    def ask(index: int, plan: Plan) -> Callable[[PlainBooks], None]:
+    def ask(index: int, plan: Plan) -> Question:
         def question(books: PlainBooks) -> None:
             found[index] = bool(plan.legs) and books.holds(plan.legs)
 
@@ -150,33 +153,26 @@ def markouts(tape: Tape, results: Sequence[ExecutionResult], horizons_ms: Sequen
     Horizons beyond the end of the tape are left out rather than answered with the last book.
     """
     end = int(tape.venue_time.max()) if len(tape) else 0
-    found: dict[tuple[int, int], Markout] = {}
-    questions: list[tuple[int, Callable[[PlainBooks], None]]] = []
-    serial = 0
+    due: list[tuple[int, Book, Markout]] = []
     for result in results:
         for leg in result.trade.legs:
             for order in leg.entries():
                 for fill in order.fills:
-                    for place, horizon in enumerate(horizons_ms):
+                    for horizon in horizons_ms:
                         at = fill.venue_at + horizon * NS_PER_MS
-                        if at > end:
-                            continue
+                        what = Markout(
+                            result.trade.id, leg.index, order.purpose, fill.maker, horizon,
+                            fill.price, -1, int(order.side), fill.size,
+                        )  # fmt: skip
+                        if at <= end:
+                            due.append((at, leg.book, what))
+    found = [what for _, _, what in due]
 
-                        def question(
-                            books: PlainBooks,
-                            key: tuple[int, int] = (serial, place),
-                            book: Book = leg.book,
-                            what: Markout = Markout(
-                                result.trade.id, leg.index, order.purpose, fill.maker, horizon, fill.price, -1,
-                                int(order.side), fill.size,
-                            ),
-                        ) -> None:
-                            found[key] = Markout(
-                                what.trade_id, what.leg, what.purpose, what.maker, what.horizon_ms, what.price,
-                                books.mid(book), what.side, what.size,
-                            )
+    def ask(index: int, book: Book) -> Question:
+        def question(books: PlainBooks) -> None:
+            found[index] = replace(found[index], mid=books.mid(book))
 
-                        questions.append((at, question))
-                    serial += 1
-    _pass(tape, questions)
-    return [found[key] for key in sorted(found)]
+        return question
+
+    _pass(tape, [(at, ask(i, book)) for i, (at, book, _) in enumerate(due)])
+    return found

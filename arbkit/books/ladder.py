@@ -82,8 +82,8 @@ def fresh(offset: I64, price: npt.NDArray[np.int32], stream: I64, home: I64, fli
 
 def copied(ladders: Ladders) -> Ladders:
     """Return an independent copy; what never changes is shared."""
-    fixed = {"offset", "price", "stream", "home", "flip"}
-    return Ladders(**{n: a if n in fixed else a.copy() for n, a in zip(ladders._fields, ladders, strict=True)})
+    moving = ("size", "low", "taken", "top", "known", "gapped", "status", "seen", "lag", "message", "alive")
+    return ladders._replace(**{name: getattr(ladders, name).copy() for name in moving})
 
 
 @compiled

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -43,9 +43,10 @@ def _folder() -> str:
 
 def compiled(function: F) -> F:
     """Compile a function with numba, without fast maths and without the interpreter; keep the result on disk."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _folder()  # read when the function is decorated; the user's own setting stays
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = _folder()  # read when the function is decorated; the user's own setting stays
     try:
         return cast(F, numba.njit(cache=True)(function))
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before

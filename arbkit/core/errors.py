@@ -1,14 +1,14 @@
 """What can go wrong, sorted by what the caller may do about it.
 
-    ArbkitError
-    |- ConfigError            a setting is wrong: mend it and start again
-    |- DataError              a file, row or market table cannot be used: mend or leave out what it names
-    |- VenueError
-    |  |- OrderRejected       the order is not live and never was: forget it
-    |  |- VenueUnavailable    nothing was sent: the same call may be made again
-    |  `- OrderStateUnknown   the order may be live: ask the venue, never resend blindly
-    |- ChainError             a chain node or transaction failed
-    `- InvariantViolation     a bug, or a venue that broke its word: stop
+ArbkitError
+|- ConfigError            a setting is wrong: mend it and start again
+|- DataError              a file, row or market table cannot be used: mend or leave out what it names
+|- VenueError
+|  |- OrderRejected       the order is not live and never was: forget it
+|  |- VenueUnavailable    nothing was sent: the same call may be made again
+|  `- OrderStateUnknown   the order may be live: ask the venue, never resend blindly
+|- ChainError             a chain node or transaction failed
+`- InvariantViolation     a bug, or a venue that broke its word: stop
 """
 
 
