@@ -19,9 +19,10 @@ NS_PER_MS = 1_000_000
 def _scaled(text: str | int | Decimal, what: str) -> int:
     try:
         scaled = Decimal(text) * MICRO
-    except InvalidOperation:
+        whole = scaled.is_finite() and scaled % 1 == 0
+    except InvalidOperation:  # no number, or one of more digits than a decimal can be divided in
         raise ValueError(f"not {what}: {text!r}") from None
-    if not scaled.is_finite() or scaled % 1:
+    if not whole:
         raise ValueError(f"not {what} in millionths: {text!r}")
     return int(scaled)
 
