@@ -20,6 +20,7 @@ from arbkit.core.errors import DataError
 from arbkit.core.units import MICRO, Price, Size
 
 Outcome = Literal["yes", "no"]
+LARGEST = 10**15  # millionths: a thousand million contracts in one order are a broken message
 Levels = list[tuple[str, str]]  # (price in dollars, contracts), as text
 
 
@@ -176,7 +177,7 @@ def decode(raw: str | bytes) -> Message | Unknown:
         return _MESSAGE.decode(raw)
     except msgspec.ValidationError as error:
         why = str(error)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Malformed(f"not JSON: {error}") from error
     try:
         envelope = _ENVELOPE.decode(raw)
@@ -217,8 +218,8 @@ class Book(NamedTuple):
 
 def book_of(body: SnapshotBody) -> Book:
     """Return the YES book of a snapshot; raises ValueError for a price or count that cannot be."""
-    bids = {quotable(price): units.size(count) for price, count in body.yes_dollars_fp}
-    asks = {MICRO - quotable(price): units.size(count) for price, count in body.no_dollars_fp}
+    bids = {quotable(price): contracts(count) for price, count in body.yes_dollars_fp}
+    asks = {MICRO - quotable(price): contracts(count) for price, count in body.no_dollars_fp}
     return Book({p: n for p, n in bids.items() if n}, {p: n for p, n in asks.items() if n})
 
 
@@ -247,6 +248,14 @@ def quotable(text: str) -> Price:
     return found
 
 
+def contracts(text: str) -> Size:
+    """Return a number of contracts in millionths; raises ValueError for one that cannot be."""
+    found = units.size(text)
+    if found > LARGEST:
+        raise ValueError(f"not a size that anybody could trade: {text!r}")
+    return found
+
+
 def signed(text: str) -> int:
-    """Return a change of contracts in millionths; raises ValueError for one that millionths cannot hold."""
-    return -units.size(text[1:]) if text.startswith("-") else int(Size(units.size(text)))
+    """Return a change of contracts in millionths; raises ValueError for one that cannot be."""
+    return -contracts(text[1:]) if text.startswith("-") else int(contracts(text))

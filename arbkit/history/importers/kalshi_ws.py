@@ -26,8 +26,6 @@ from arbkit.history.importers.base import (
     SnapshotDiff,
     Source,
     parse_ns,
-    snap_price,
-    snap_size,
 )
 from arbkit.history.quality import FileLog, QualityLog
 from arbkit.history.tape import Clocks
@@ -110,6 +108,8 @@ class _Session:
     def _finish(self) -> None:
         for book in list(self._lost):
             self._found(book)
+            self._out.row(self._now, self._now, book, m.KIND_MARK)  # the session went on, the book stayed unknown
+        self._out.end()
         for name, count in (*self._count.items(), *self._strange.items()):
             if count:
                 self._log.figures[name] = count
@@ -204,7 +204,7 @@ class _Session:
 
     def _trade(self, number: int, trade: wire.TradeBody) -> None:
         try:
-            price, size = snap_price(trade.yes_price_dollars), snap_size(trade.count_fp)
+            price, size = wire.quotable(trade.yes_price_dollars), wire.contracts(trade.count_fp)
         except ValueError as error:
             self._log.refuse(number, "trade", str(error))
             return

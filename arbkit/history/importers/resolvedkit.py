@@ -173,7 +173,7 @@ def _stamps(source: Source, log: FileLog) -> tuple[NDArray[np.int64], dict[str, 
     before: dict[str, int] = {}
     latest: dict[str, int] = {}
     last: dict[str, int] = {}
-    number = 0
+    number = now = 0
     for piece in parquet.batches(source.path, ("market_id", "ts")):
         with parquet.reading(source.path):
             keys, stamps = parquet.texts(piece.column("market_id")), parquet.stamps_ns(piece.column("ts"))
@@ -184,7 +184,7 @@ def _stamps(source: Source, log: FileLog) -> tuple[NDArray[np.int64], dict[str, 
                 log.stamped(stamp, before.get(market, stamp))
                 before[market] = stamp
                 latest[market] = max(stamp, latest.get(market, stamp))
-            raised[i] = latest.get(market, 0)
+            raised[i] = now = latest.get(market, now)  # a row without a stamp is refused: any place will do
             last[market] = number
             number += 1
         found.append(raised)
