@@ -378,18 +378,21 @@ def _state(head: Rows, book: int) -> BookState:
 
 
 def _opening(head: Rows, book: int, t0: int) -> list[tuple[int, int, int, int, int, int]]:
-    """Return the message that restates one book at t0; empty when nothing is known of it."""
-    state = _state(head, book)
-    if not state.known:
-        return []
+    """Return the message that restates one book at t0; empty when nothing is in force there."""
     at = np.flatnonzero(head.book == book)
-    venue = t0 - int(head.ts_recv[at[-1]] - head.ts_venue[at[-1]])
-    said: list[tuple[int, int, int]] = [(m.meta(m.KIND_CLEAR, last=False), 0, 0)]
-    for side, levels in ((m.SIDE_BID, state.bids), (m.SIDE_ASK, state.asks)):
-        said += [(m.meta(m.KIND_LEVEL, side, not x.exact, last=False), x.price, x.size) for x in levels]
-    for kind in (m.KIND_STATUS, m.KIND_GRID, m.KIND_FEE):
+    if not len(at):
+        return []
+    state = _state(head, book)
+    said: list[tuple[int, int, int]] = []
+    if state.known:
+        said.append((m.meta(m.KIND_CLEAR, last=False), 0, 0))
+        for side, levels in ((m.SIDE_BID, state.bids), (m.SIDE_ASK, state.asks)):
+            said += [(m.meta(m.KIND_LEVEL, side, not x.exact, last=False), x.price, x.size) for x in levels]
+    for kind in (m.KIND_STATUS, m.KIND_GRID, m.KIND_FEE):  # these hold whether the book is known or not
         rows = at[(head.meta[at] & m.KIND_MASK) == kind]
         if len(rows):
             said.append((m.meta(kind, last=False), 0, int(head.size[rows[-1]])))
-    said[-1] = (said[-1][0] | m.LAST, *said[-1][1:])
+    if said:
+        said[-1] = (said[-1][0] | m.LAST, *said[-1][1:])
+    venue = t0 - int(head.ts_recv[at[-1]] - head.ts_venue[at[-1]])
     return [(t0, venue, book, code, price, size) for code, price, size in said]

@@ -19,7 +19,7 @@ from arbkit.history.quality import ImportReport, Meter, QualityLog, QualityRepor
 from arbkit.history.store import Facts, Spool, refuse_foreign, replacing, write_folder
 from arbkit.history.tape import Clocks, check_rows
 
-__all__ = ["FORMATS", "importer", "import_recording"]
+__all__ = ["FORMATS", "common_clocks", "import_recording", "importer"]
 
 # Each is a module here with an `IMPORTER`; tried in this order, the first that recognises a file reads it.
 FORMATS = ("kalshi_csv", "polymarket_csv", "tickscope", "resolvedkit", "kalshi_ws")
@@ -55,7 +55,7 @@ def import_recording(
     books = BookIndex(spec)
     found = sorted(_files(sources), key=lambda s: (books.rank(s.stem), s.stem, s.name))
     groups = _recognised(found, format)
-    clocks = _clocks(groups)
+    clocks = common_clocks(groups)
     log = QualityLog()
     with replacing(dest) as folder:
         spool = Spool(folder / "spool")
@@ -111,7 +111,8 @@ def _recognised(found: Sequence[Source], format: str) -> list[tuple[Importer, li
     return list(groups.values())
 
 
-def _clocks(groups: Sequence[tuple[Importer, list[Source]]]) -> Clocks:
+def common_clocks(groups: Sequence[tuple[Importer, list[Source]]]) -> Clocks:
+    """Return the clocks that all recordings have; raise DataError where they differ."""
     said: dict[Clocks, str] = {reader.clocks: group[0].name for reader, group in groups}
     if len(said) > 1:
         told = ", ".join(f"{name} has {clocks}" for clocks, name in said.items())

@@ -105,8 +105,8 @@ class Replay:
         believed = self._session.believed if self._session is not None and self._believed else None
         if believed is not None and row.line > believed:
             self._lose(ts if self._now is None else self._now)
-        self._now, self._raw = ts, row.stamp
         self._unmatched(self._prints.passed(row.stamp))
+        self._now, self._raw = ts, row.stamp
         fall = self._prints.decrease(row.stamp, row.side, row.price, -row.size) if row.size < 0 else None
         if not self._believed:
             self._lost_rows += 1
