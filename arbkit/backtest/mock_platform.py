@@ -103,6 +103,7 @@ class _Known:
     order: Order
     answer: Answer
     status: OrderStatus
+    at: int  # ns, when it last changed
     fills: tuple[Fill, ...] = ()
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     cancels_lost: int = 0
@@ -214,7 +215,7 @@ class MockPlatform:
         if answer.reject:
             raise OrderRejected(answer.reject)
         self._check(order)
-        known = self._known[order.client_id] = _Known(order, answer, OrderStatus.OPEN)
+        known = self._known[order.client_id] = _Known(order, answer, OrderStatus.OPEN, self._clock.now())
         self._match(known)
         if answer.lost == "answer":
             raise OrderStateUnknown(f"the connection to {self.name} broke")
@@ -346,7 +347,7 @@ class MockPlatform:
         fill = Fill(
             f"{self.name}-{next(self._fill_numbers)}", Price(at), Size(shares), Cash(fee), now, now, maker, model="mock"
         )
-        known.fills = (*known.fills, fill)
+        known.fills, known.at = (*known.fills, fill), now
         known.status = OrderStatus.PARTIAL if known.left else OrderStatus.FILLED
         if not known.left:
             self._ended(known)
@@ -357,10 +358,11 @@ class MockPlatform:
             if timer is not asyncio.current_task():
                 timer.cancel()
         known.timers = []
+        known.at = self._clock.now()
         known.changed.set()
 
     def _report(self, known: _Known) -> OrderReport:
-        return OrderReport(known.order.client_id, known.status, known.fills, self._clock.now())
+        return OrderReport(known.order.client_id, known.status, known.fills, known.at)
 
     def _tell(self) -> None:
         for listener in self.listeners:

@@ -117,7 +117,7 @@ class OrderDesk:
         for attempt in (1, 2):
             self._record("order.sent", order.client_id, attempt=attempt)
             try:
-                async with asyncio.timeout(self._patience_s):
+                async with asyncio.timeout(self._answer_s(work)):
                     report = await self._venues[order.venue].submit(order)
             except OrderRejected as no:
                 return self._never(work, leg, order, str(no))

@@ -242,8 +242,10 @@ class ParallelExecutor(OrderDesk):
 
     async def _finalize_trade(self, work: Work) -> ExecutionResult:
         """Commit what is whole, undo what is lopsided, close what never filled."""
-        if open_legs := list(dict.fromkeys(leg.index for leg, _ in work.unresolved())):
-            await self._together(work, [self._settle(work, index) for index in open_legs])
+        # What a failed coroutine left behind; what is UNKNOWN was asked about until T_hedge ended.
+        left = [leg.index for leg, order in work.unresolved() if order.status is not OrderStatus.UNKNOWN]
+        if left:
+            await self._together(work, [self._settle(work, index) for index in dict.fromkeys(left)])
         work.entries_done_at = self._clock.now()
         if work.unresolved():
             return self._escalate(work, self._unknown_orders(work))
