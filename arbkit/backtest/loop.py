@@ -21,22 +21,15 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from arbkit.core.errors import ArbkitError, InvariantViolation
+from arbkit.backtest.no_outside import NoOutside, OutsideVirtualTime
+from arbkit.core.errors import InvariantViolation
 from arbkit.core.units import NS_PER_S
 
 T = TypeVar("T")
 Market = Callable[[int], int | None]
 END = 2**62  # ns; later than every stamp
-
-REFUSED = (
-    "run_in_executor set_default_executor add_reader remove_reader add_writer remove_writer add_signal_handler "
-    "remove_signal_handler sock_recv sock_recv_into sock_recvfrom sock_recvfrom_into sock_sendall sock_sendto "
-    "sock_connect sock_accept sock_sendfile sendfile start_tls getaddrinfo getnameinfo create_connection "
-    "create_server create_unix_connection create_unix_server connect_accepted_socket create_datagram_endpoint "
-    "connect_read_pipe connect_write_pipe subprocess_shell subprocess_exec"
-).split()
 
 
 class Deadlock(InvariantViolation):
@@ -45,10 +38,6 @@ class Deadlock(InvariantViolation):
 
 class Livelock(InvariantViolation):
     """Callbacks keep running and time does not move."""
-
-
-class OutsideVirtualTime(ArbkitError, RuntimeError):
-    """Something asked the virtual loop for a thread, a socket, a signal or a process."""
 
 
 class _Call:
@@ -82,7 +71,7 @@ class _Call:
         return (self.ns - self.loop.origin_ns) / NS_PER_S
 
 
-class SimLoop(asyncio.AbstractEventLoop):
+class SimLoop(NoOutside):
     """An asyncio event loop whose clock is a number.
 
     `origin_ns` is where `time()` is zero, in ns since the epoch. More than `max_steps` callbacks at one instant are a
@@ -373,21 +362,6 @@ class SimLoop(asyncio.AbstractEventLoop):
     def set_task_factory(self, factory: object) -> None:
         if factory is not None:
             raise OutsideVirtualTime("a task factory could change the order in which tasks run")
-
-
-def _refusal(name: str) -> Callable[..., NoReturn]:
-    def refuse(self: SimLoop, *args: object, **kwargs: object) -> NoReturn:  # noqa: ARG001 - any call is refused
-        raise OutsideVirtualTime(
-            f"loop.{name}: a virtual loop has no threads, sockets, signals or processes; "
-            "pass what the code needs from outside in as a port"
-        )
-
-    refuse.__name__ = name
-    return refuse
-
-
-for _name in REFUSED:
-    setattr(SimLoop, _name, _refusal(_name))
 
 
 def _ns(seconds: float) -> int:

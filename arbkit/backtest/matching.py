@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arbkit.backtest.queue import CLOSED, RISK_AVERSE, check_resting, joined, model_name
+from arbkit.backtest.queue import CLOSED, REACHED, RISK_AVERSE, check_resting, joined, model_name
 from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, step, take, unexplained
 from arbkit.books import meta as m
 from arbkit.books.ladder import ASK, BID
@@ -38,7 +38,10 @@ NOT_WHOLE = "no match: less than the whole size was there"
 
 
 class Match(NamedTuple):
-    """One execution as the venue sees it; price in the order's own outcome, `at` ns of the venue."""
+    """One execution as the venue sees it; prices in the order's own outcome, `at` ns of the venue.
+
+    `level` is the price of the recorded level whose shares these were; 0 where none stands for them.
+    """
 
     price: Price
     size: Size
@@ -46,6 +49,7 @@ class Match(NamedTuple):
     row: int
     model: str
     maker: bool
+    level: Price
 
 
 class Placed(NamedTuple):
@@ -144,7 +148,10 @@ class Matcher:
             match = None
             if model != CLOSED:
                 own = MICRO - price if order.flip else price
-                match = Match(Price(own), Size(size), at, row, model_name(model, self._rule), True)
+                level = int(self._columns.price[row]) if model == REACHED else 0
+                level = MICRO - level if level and order.flip else level
+                name = model_name(model, self._rule)
+                match = Match(Price(own), Size(size), at, row, name, True, Price(level))
             told.append((order, match))
             if model == CLOSED:
                 self._orders[place]["left"] = 0
@@ -264,10 +271,11 @@ class Matcher:
         n, total = take(self.books, home, 1 - side, limit, want, need, prices, sizes, rows, models)
         if total < need:
             return ()
-        return tuple(
-            Match(Price(MICRO - price if flip else price), Size(size), at, row, model_name(model, self._rule), False)
-            for price, size, row, model in self._room[:, :n].T.tolist()
-        )
+        matches = []
+        for price, size, row, model in self._room[:, :n].T.tolist():
+            own = Price(MICRO - price if flip else price)
+            matches.append(Match(own, Size(size), at, row, model_name(model, self._rule), False, own))
+        return tuple(matches)
 
     def _rest(self, order: _Resting, left: int, at: int) -> None:
         place = len(self._resting)

@@ -1,0 +1,119 @@
+"""Reading rows as they arrive, and following the episodes of baskets on the way: the compiled half of `feed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from arbkit.backtest.loop import END
+from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied
+from arbkit.books.meta import LAST
+from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from
+from arbkit.core.compiled import compiled
+from arbkit.core.units import NS_PER_S
+
+REARM_NS = NS_PER_S  # a basket that opens again within it continues its episode (design, section 2)
+
+
+@compiled
+def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
+    """Apply rows start..stop as received, up to `until` ns; return the next."""
+    message, i = start, start
+    while message > 0 and columns.meta[message - 1] & LAST == 0:
+        message -= 1
+    while i < stop and columns.at[i] <= until:
+        at, book, meta = columns.at[i], np.int64(columns.book[i]), np.int64(columns.meta[i])
+        price, size = np.int64(columns.price[i]), columns.size[i]
+        apply_row(ladders, at, at - columns.venue[i], book, meta, price, size, message, hopeful)
+        i += 1
+        if meta & LAST:
+            message = i
+    return i
+
+
+class Episodes(NamedTuple):
+    """Per basket: the first boundary of its newest episode, and when the newest piece of it ended."""
+
+    row: I64  # last row of the message at whose end it began, -1: none yet
+    ended: I64  # ns
+
+
+@compiled
+def _silenced(ladders, baskets, rules, watch, episodes, now):  # type: ignore[no-untyped-def]
+    """End what fell silent before `now`, at the moment it did."""
+    watch.deadline[0] = END
+    for k in range(len(baskets.floor)):
+        if watch.open[k] == 0 and watch.since[k] == NEVER:
+            continue
+        end = silent_from(ladders, baskets, k, rules.max_silence)
+        if end >= now:
+            watch.deadline[0] = min(watch.deadline[0], end)
+        else:
+            if watch.open[k]:
+                episodes.ended[k] = end
+            shuts(watch, k)
+
+
+@compiled
+def _judged(ladders, baskets, rules, watch, episodes, k, now, row, room):  # type: ignore[no-untyped-def]
+    """Judge basket k at a boundary; return whether it opened just now."""
+    verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)
+    if verdict == OPEN and watch.open[k] == 0:
+        if episodes.row[k] < 0 or now - episodes.ended[k] > REARM_NS:
+            episodes.row[k] = row
+        opens(ladders, baskets, rules, watch, k)
+        return True
+    if verdict != OPEN and watch.open[k]:
+        episodes.ended[k] = now
+        shuts(watch, k)
+    return False
+
+
+@compiled
+def scout_rows(ladders, columns, baskets, rules, watch, episodes, armed, start, stop, until, room):  # type: ignore[no-untyped-def]
+    """Follow the episodes of all baskets over whole messages up to `until`; stop where an armed one opens.
+
+    Returns (next row, basket or -1); of several that open at once the first.
+    """
+    i, found = start, -1
+    while i < stop and found < 0 and columns.at[i] <= until:
+        now = columns.at[i]
+        if now > watch.deadline[0]:
+            _silenced(ladders, baskets, rules, watch, episodes, now)
+        i, _ = apply_message(ladders, columns, i, len(columns.at), i, baskets, rules, watch)
+        for j in range(watch.many[DIRTY]):
+            k = watch.dirty[j]
+            watch.marked[k] = 0
+            opened = _judged(ladders, baskets, rules, watch, episodes, k, now, i - 1, room)
+            if opened and armed[k] and (found < 0 or k < found):
+                found = k
+        watch.many[DIRTY] = 0
+    return i, found
+
+
+@compiled
+def open_already(ladders, baskets, rules, watch, episodes, armed, now, row, room):  # type: ignore[no-untyped-def]
+    """Judge every basket at `now`, between two messages; return the first armed one that is open, or -1."""
+    found = -1
+    for k in range(len(baskets.floor)):
+        _judged(ladders, baskets, rules, watch, episodes, k, now, row, room)
+        if watch.open[k] and armed[k] and found < 0:
+            found = k
+    return found
+
+
+@dataclass(slots=True)
+class Scout:
+    """Ladders ahead of the clock and the episodes seen on the way."""
+
+    ladders: Ladders
+    position: int
+    watch: Watch
+    episodes: Episodes
+
+    def copy(self) -> Scout:
+        watch = Watch(**{name: column.copy() for name, column in self.watch._asdict().items()})
+        episodes = Episodes(*(column.copy() for column in self.episodes))
+        return Scout(copied(self.ladders), self.position, watch, episodes)

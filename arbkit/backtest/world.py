@@ -1,0 +1,200 @@
+"""A whole simulated world, and the replay that puts one at any place of a tape.
+
+A world is a loop in virtual time, a venue per name on the market table, one matcher behind them and one feed before
+them. `Replay` moves two sets of books along the tape, the client's and the venues', and forks them into fresh worlds
+cheaply: a comparison makes one pass, whatever the number of strategies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from arbkit.backtest.feed import RecordedFeed
+from arbkit.backtest.latency import LatencyModel
+from arbkit.backtest.ledger import FeesByBook
+from arbkit.backtest.loop import END, SimLoop, run_virtual
+from arbkit.backtest.matching import CHUNK_ROWS, Matcher
+from arbkit.backtest.queue import rule_of
+from arbkit.backtest.scout import forward
+from arbkit.backtest.simulated_venue import SimulatedVenue
+from arbkit.backtest.tape_views import by_venue, printing, received, received_later, twins, unknown_books
+from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened, step
+from arbkit.books.ladder import Ladders, copied
+from arbkit.core.clock import LoopClock
+from arbkit.core.errors import InvariantViolation
+
+if TYPE_CHECKING:
+    from arbkit.backtest.scenario import Scenario
+    from arbkit.history.tape import Tape
+
+T = TypeVar("T")
+
+
+class World:
+    """Everything an engine needs from outside, simulated: `venues`, `feed`, `clock`, and `run` to run it in.
+
+    `ladders` and `books` belong to the world from here on. `position` counts rows received, `venue_position` rows
+    in the venue's order; `start` is the client's time (ns). Latency draws are keyed by `opportunity_id`.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        ladders: Ladders,
+        position: int,
+        books: VenueBooks,
+        venue_position: int,
+        scenario: Scenario,
+        *,
+        start: int,
+        fees: FeesByBook | None = None,
+        opportunity_id: str = "",
+        gross: bool = False,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> None:
+        hopeful = scenario.consumption == "hopeful"
+        self.loop = SimLoop(start, market=self._market)
+        self.clock = LoopClock()
+        self.matcher = Matcher(
+            by_venue(tape),
+            books,
+            venue_position,
+            rule=rule_of(scenario.queue),
+            hopeful=hopeful,
+            printing=printing(tape),
+            chunk_rows=chunk_rows,
+        )
+        self.feed = RecordedFeed(
+            received_later(tape, scenario.feed_ns),
+            ladders,
+            position,
+            start,
+            fees=fees,
+            both_clocks=tape.clocks == "both",
+            max_silence=scenario.max_silence_ns,
+            settle=scenario.mirror_settle_ns,
+            hopeful=hopeful,
+            gross=gross,
+        )
+        latency = LatencyModel(scenario.entry_ns, scenario.reply_ns, scenario.jitter, scenario.seed, opportunity_id)
+        self.venues = {
+            name: SimulatedVenue(
+                name,
+                self.matcher,
+                latency,
+                cash=scenario.balance(name),
+                fees=fees,
+                decide_ns=scenario.decide_ns,
+                on_take=self.feed.take,
+            )
+            for name in dict.fromkeys(book.venue for book in tape.markets.books)
+        }
+
+    @property
+    def opening_cash(self) -> int:
+        """Cash at all venues before the first order, millionths of a dollar."""
+        return sum(venue.opening_cash for venue in self.venues.values())
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in this world's time and return its result; the world can be used again afterwards."""
+        return run_virtual(main, self.loop)
+
+    def check(self) -> None:
+        """Raise InvariantViolation unless every venue's fills add up to its balances."""
+        for venue in self.venues.values():
+            venue.check()
+
+    def _market(self, until: int) -> int | None:
+        """Move the recording to `until` at most: the first fill of ours, or the opening somebody waits for.
+
+        The venue goes no further than the client's next event, since what the client does then may come first.
+        """
+        waits = self.matcher.waits
+        seen = self.feed.next_event(until, may_be_undone=waits)
+        if waits:
+            matched = self.matcher.advance(until if seen is None else min(until, seen))
+            if matched is not None:
+                return max(matched, self.loop.time_ns())
+        if seen is not None:
+            self.feed.wake()
+        return seen
+
+
+class Replay:
+    """The books of a tape, moved forward from decision to decision; `world` forks them.
+
+    `fees` are dated rules by book, None where they are not known. Moves only forward.
+    """
+
+    def __init__(self, tape: Tape, fees: FeesByBook | None = None) -> None:
+        self.tape, self.fees = tape, fees
+        self.now = int(tape.rows.ts_recv[0]) if len(tape) else 0  # ns, without the scenario's feed lag
+        self.ladders, self.position = unknown_books(tape), 0
+        self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
+
+    def forward(self, row: int) -> None:
+        """Move to the moment after row `row` was received; the venue has what it had done by then."""
+        if not self.position - 1 <= row < len(self.tape):
+            raise InvariantViolation(f"row {row} is not between {self.position - 1} and {len(self.tape) - 1}")
+        self._receive(row + 1, END)
+        self.now = max(self.now, int(self.tape.rows.ts_recv[row]))
+        self._happen(self.now)
+
+    def forward_to(self, ns: int) -> None:
+        """Move to a time: everything received by then is known, and everything the venue had done by then."""
+        if ns < self.now:
+            raise InvariantViolation(f"a replay at {self.now} ns does not go back to {ns}")
+        self._receive(len(self.tape), ns)
+        self.now = ns
+        self._happen(ns)
+
+    def world(
+        self,
+        scenario: Scenario,
+        opportunity_id: str = "",
+        *,
+        at: int | None = None,
+        gross: bool = False,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> World:
+        """Return a fresh world that begins here: nothing of what happens in it comes back.
+
+        `at` (ns) is when the client decides, if not at the very moment its last message arrived; like `now` it is
+        told without the scenario's feed lag, which is added. `gross` judges the feed's edges before fees.
+        """
+        start = self.now if at is None else at
+        if start < self.now:
+            raise InvariantViolation(f"a world that begins at {start} ns cannot know what arrived at {self.now}")
+        return World(
+            self.tape,
+            copied(self.ladders),
+            self.position,
+            forked(self.books),
+            self.venue_position,
+            scenario,
+            start=start + scenario.feed_ns,
+            fees=self.fees,
+            opportunity_id=opportunity_id,
+            gross=gross,
+            chunk_rows=chunk_rows,
+        )
+
+    def _receive(self, stop: int, until: int) -> None:
+        columns = received(self.tape)
+        while self.position < stop and columns.at[self.position] <= until:
+            end = min(self.position + CHUNK_ROWS, stop)
+            self.position = forward(self.ladders, columns, self.position, end, until, False)
+
+    def _happen(self, until: int) -> None:
+        columns, total = by_venue(self.tape), len(self.tape)
+        nobody = np.zeros(len(self.books.twin), np.int64)
+        orders, matches = np.zeros(1, ORDER), np.zeros(1, MATCH)
+        later = 0
+        while self.venue_position < total and not later:
+            end = min(self.venue_position + CHUNK_ROWS, total)
+            self.venue_position, _, later = step(
+                columns, self.venue_position, end, until, self.books, orders, 0, nobody, 0, False, matches
+            )
