@@ -25,13 +25,16 @@ from arbkit.core.units import MICRO, Cash, Size, cash, cost, proceeds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RiskLimits:
-    """Bounds in dollars and shares, on top of `ExecutionConfig.max_exposure`; none can be switched off."""
+    """Bounds in dollars and shares, on top of `ExecutionConfig.max_exposure`; none can be switched off.
 
-    max_trade_capital: float = 1_000.0  # dollars one trade may cost
+    The defaults are wide: what bounds a trade is the exposure. They catch a slip of the finger.
+    """
+
+    max_trade_capital: float = 10_000.0  # dollars one trade may cost
     max_total_capital: float = 100_000.0  # dollars in running trades and positions together
-    max_market_shares: float = 20_000.0  # shares of one book, held and ordered
-    max_market_capital: float = 20_000.0  # dollars in one market
-    max_venue_capital: float = 50_000.0  # dollars at one venue
+    max_market_shares: float = 100_000.0  # shares of one book, held and ordered
+    max_market_capital: float = 50_000.0  # dollars in one market
+    max_venue_capital: float = 100_000.0  # dollars at one venue
 
     def __post_init__(self) -> None:
         for field in fields(self):

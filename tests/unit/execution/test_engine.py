@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,7 @@ from tests.rig import NO_B, START, YES_A, Rig, virtual
 MARKET = ExecutionStrategy.MARKET
 
 
-def engine(rig: Rig, **settings: object) -> ArbitrageExecutionEngine:
+def engine(rig: Rig, **settings: Any) -> ArbitrageExecutionEngine:
     return ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], config=rig.config, **settings)
 
 
