@@ -28,7 +28,7 @@ def engine(rig: Rig, **settings: Any) -> ArbitrageExecutionEngine:
 
 def test_paper_mode_refuses_a_live_venue() -> None:
     rig = Rig()
-    rig.beta.live = True  # type: ignore[misc]
+    rig.beta.live = True
     with pytest.raises(ConfigError, match="beta"):
         engine(rig)
     assert engine(rig, paper_mode=False) is not None
