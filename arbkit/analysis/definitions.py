@@ -43,11 +43,11 @@ class Column(NamedTuple):
 
 
 WHAT_IT_EARNED = (
-    Column("pnl_per_opportunity", "pnl / opportunity", "$", 1, 3, "pnl over all opportunities. Strategies are ranked by it and by shortfall, never by slippage alone."),
+    Column("pnl_per_opportunity", "pnl / opportunity", "dollars", 1, 3, "pnl over all opportunities. Strategies are ranked by it and by shortfall, never by slippage alone."),
     Column("shortfall_mean", "shortfall", "cents/share", CENTS, 3, "Σ(expected edge · size − pnl) / Σ size over all opportunities, missed and unwound ones included: what of the expected edge was not earned."),
-    Column("pnl", "pnl", "$", 1, 2, "Payoff floor of what is held − cost − fees − gas, undone trades included; total. It is locked until merge or resolution."),
-    Column("fees", "fees", "$", 1, 2, "Fees of all fills; total."),
-    Column("unwind_cost", "unwind cost", "$", 1, 2, "What undo orders lost against the entry price of what they touched, fees included; total."),
+    Column("pnl", "pnl", "dollars", 1, 2, "Payoff floor of what is held − cost − fees − gas, undone trades included; total. It is locked until merge or resolution."),
+    Column("fees", "fees", "dollars", 1, 2, "Fees of all fills; total."),
+    Column("unwind_cost", "unwind cost", "dollars", 1, 2, "What undo orders lost against the entry price of what they touched, fees included; total."),
     Column("n_clusters", "clusters", "", 1, 0, f"Independent clusters: event × time block of 10 s or three p95 trade durations, or whole events where there are ten. Below {MIN_CLUSTERS} there are no intervals."),
     Column("n_events", "events", "", 1, 0, "How many events the opportunities belong to."),
 )  # fmt: skip

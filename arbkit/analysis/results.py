@@ -313,7 +313,11 @@ def _portfolio(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario
     return RawComparison(
         opportunities=question.scanned.opportunities(),
         cells=tuple(cells),
-        modelled=question.modelled() | {"mode": "portfolio: one continuous run per strategy, not paired"},
+        modelled=question.modelled()
+        | {
+            "mode": "portfolio: one continuous run per strategy, not paired",
+            "escalations": "acknowledged at once; a live engine would take no entries until a person has looked",
+        },
         quality=question.tape.quality.to_dict(),
         synthetic=question.tape.synthetic,
         fees_known=question.fees is not None,

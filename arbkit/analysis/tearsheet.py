@@ -152,8 +152,8 @@ class Tearsheet:
         capital = capital_table(self.raw).dropna(subset="return_per_year")
         if len(capital):
             columns = [
-                Column("dollar_years", "capital-time", "$ · years", 1, 4, ""),
-                Column("pnl", "pnl", "$", 1, 2, ""),
+                Column("dollar_years", "capital-time", "dollars · years", 1, 4, ""),
+                Column("pnl", "pnl", "dollars", 1, 2, ""),
                 Column("return_per_year", "pnl per dollar-year", "%", 100.0, 1, ""),
             ]
             body = "<p>What trades cost, times the years it is tied up: until the last close of a basket's markets.</p>"
@@ -165,23 +165,33 @@ def _block(heading: str, columns: list[Column], table: pd.DataFrame) -> str:
 
 
 def _rows(columns: list[Column], table: pd.DataFrame) -> str:
-    """Return strategy, latency and the columns as an HTML table; latencies are set apart where there are several strategies."""
+    """Return strategy, latency and the columns as an HTML table; a rule sets groups of rows apart."""
     heads = "".join(
         f'<th scope="col" title="{escape(c.meaning)}">{escape(c.head)}'
         + (f"<small>{escape(c.unit)}</small>" if c.unit else "")
         + "</th>"
         for c in columns
     )
-    several, lines, before = table["strategy"].nunique() > 1, [], None
-    for _, row in table.iterrows():
+    lines, apart = [], _apart(table)
+    for (_, row), begins in zip(table.iterrows(), apart, strict=True):
         cells = "".join(_cell(column, row) for column in columns)
-        apart = ' class="apart"' if several and before is not None and row["latency_ms"] != before else ""
-        before = row["latency_ms"]
         lines.append(
-            f'<tr{apart}><th scope="row">{escape(row["strategy"])}</th><td>{row["latency_ms"]:g}</td>{cells}</tr>'
+            f'<tr{begins}><th scope="row">{escape(row["strategy"])}</th><td>{row["latency_ms"]:g}</td>{cells}</tr>'
         )
     head = f'<tr><th scope="col">strategy</th><th scope="col">latency<small>ms</small></th>{heads}</tr>'
     return f'<div class="wide"><table><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _apart(table: pd.DataFrame) -> list[str]:
+    """Return the attribute of each row: a rule where a new latency begins, or a new strategy if those come first."""
+    found = [""] * len(table)
+    changes = [
+        [i for i in range(1, len(table)) if table[key].iloc[i] != table[key].iloc[i - 1]]
+        for key in ("latency_ms", "strategy")
+    ]
+    for i in min(changes, key=len):
+        found[i] = ' class="apart"'
+    return found
 
 
 def _cell(column: Column, row: pd.Series) -> str:

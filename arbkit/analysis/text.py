@@ -47,12 +47,12 @@ def answer(raw: Raw, table: pd.DataFrame) -> list[str]:
     ranking = _ranking(table, latency_ms)
     first = ranking.iloc[0]
     few = "" if first["n_clusters"] >= MIN_CLUSTERS else f" ({TOO_FEW} for an interval: {int(first['n_clusters'])})"
-    earned = f"{_money(first['pnl_per_opportunity'])} per opportunity{_between(RANKED, first)}"
+    earned = f"{_dollars(first['pnl_per_opportunity'])} per opportunity{_between(RANKED, first)}"
     lost = f"a shortfall of {SHORTFALL.text(first['shortfall_mean'])} cents per share{_between(SHORTFALL, first)}"
     does = "ranks first" if len(ranking) > 1 else "was run alone"
     still = ", and still loses money" if first["pnl"] < 0 else ""
     sentence = f"At {latency_ms:g} ms {first['strategy']} {does}{still}: {earned}, {lost}{few}"
-    rest = [f"{row['strategy']} {_money(row['pnl_per_opportunity'])}" for _, row in ranking.iloc[1:].iterrows()]
+    rest = [f"{row['strategy']} {RANKED.text(row['pnl_per_opportunity'])}" for _, row in ranking.iloc[1:].iterrows()]
     sentences = [sentence + (f"; then {' and '.join(rest)}." if rest else ".")]
     best = str(ranking.sort_values("shortfall_mean", kind="stable")["strategy"].iloc[0])
     if best != first["strategy"]:
@@ -72,7 +72,7 @@ def _lead(raw: Raw, first: str, second: str, latency_ms: float) -> list[str]:
     row = found[found["latency_ms"] == latency_ms].iloc[0]
     if math.isnan(row["lo"]):
         return []
-    span = f"{_money(row['difference'])}, 95 % interval {_money(row['lo'])} to {_money(row['hi'])}"
+    span = f"{_dollars(row['difference'])}, 95 % interval {RANKED.text(row['lo'])} to {RANKED.text(row['hi'])}"
     told = "clear of zero" if row["lo"] > 0 else "not to be told from zero"
     return [f"Its lead over {second} on the same opportunities is {told} ({span})."]
 
@@ -94,8 +94,8 @@ def _and(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _money(dollars: float) -> str:
-    return f"{'−' if dollars < 0 else ''}${abs(dollars):,.3f}"
+def _dollars(amount: float) -> str:
+    return f"{RANKED.text(amount)} dollars"  # never a dollar sign: notebooks would set what stands between two as math
 
 
 def _between(column: Column, row: pd.Series) -> str:
@@ -116,7 +116,10 @@ def table_text(table: pd.DataFrame, width: int = WIDTH) -> str:
     keys.append(_strip("latency ms", [f"{value:g}" for value in table["latency_ms"]]))
     shown: list[Iterable[tuple[str, ...]]] = []
     for columns in BLOCKS.values():
-        strips = [_strip(f"{c.head} {c.unit}".rstrip(), _cells(c, table)) for c in present(columns, table)]
+        strips = [
+            _strip(f"{c.head} {c.unit.replace('dollars', '$')}".rstrip(), _cells(c, table))
+            for c in present(columns, table)
+        ]
         shown += [zip(*block, strict=True) for block in _fitting(keys, strips, width)]
     return "\n\n".join(["\n".join(GAP.join(line).rstrip() for line in lines) for lines in shown] + notes(table))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from arbkit.backtest.hindsight import Markout, Plan, executable, markouts
+from arbkit.backtest.hindsight import Markout, Plan, look_back
 from arbkit.backtest.world import Replay
 from arbkit.core.model import ArbitrageOpportunity, ExecutionResult, ExecutionStrategy
 from arbkit.core.units import NS_PER_MS
@@ -99,24 +99,27 @@ def run_each(
         if not done:
             raise
     kept = sorted(order[:done])
-    cells = []
-    for at, (strategy, scenario) in enumerate(requests):
-        mine = tuple(results[at][i] for i in kept)
+    decisions = []
+    for at, (_, scenario) in enumerate(requests):
         arrival = round((scenario.decide_ms + scenario.entry_ms) * NS_PER_MS)
         plans = [Plan(opportunities[i].detected_at + arrival, _legs(results[at][i])) for i in kept]
-        cells.append(
-            Cell(
-                strategy,
-                scenario.entry_ms,
-                scenario.seed,
-                scenario.queue,
-                scenario.consumption,
-                mine,
-                tuple(executable(tape, plans)),
-                tuple(markouts(tape, mine)),
-                digest_of(journals[at][i] for i in kept),
-            )
+        decisions.append((plans, [results[at][i] for i in kept]))
+    cells = [
+        Cell(
+            strategy=strategy,
+            latency_ms=scenario.entry_ms,
+            seed=scenario.seed,
+            queue=scenario.queue,
+            consumption=scenario.consumption,
+            results=tuple(decisions[at][1]),
+            executable=tuple(stood),
+            markouts=tuple(marks),
+            journal=digest_of(journals[at][i] for i in kept),
         )
+        for at, ((strategy, scenario), (stood, marks)) in enumerate(
+            zip(requests, look_back(tape, decisions), strict=True)
+        )
+    ]
     return tuple(opportunities[i] for i in kept), tuple(cells)
 
 

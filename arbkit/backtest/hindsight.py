@@ -133,46 +133,58 @@ def _pass(tape: Tape, questions: list[tuple[int, Question]]) -> None:
         question(books)
 
 
-def executable(tape: Tape, plans: Sequence[Plan]) -> list[bool]:
-    """Tell, decision by decision, whether all legs were executable at their worst prices when the orders arrived."""
-    found = [False] * len(plans)
+def look_back(
+    tape: Tape,
+    decisions: Sequence[tuple[Sequence[Plan], Sequence[ExecutionResult]]],
+    horizons_ms: Sequence[int] = HORIZONS_MS,
+) -> list[tuple[list[bool], list[Markout]]]:
+    """Answer for every list of decisions and what became of them, in one pass over the tape.
 
-    def ask(index: int, plan: Plan) -> Question:
-        def question(books: PlainBooks) -> None:
-            found[index] = bool(plan.legs) and books.holds(plan.legs)
-
-        return question
-
-    _pass(tape, [(plan.at, ask(i, plan)) for i, plan in enumerate(plans)])
-    return found
-
-
-def markouts(tape: Tape, results: Sequence[ExecutionResult], horizons_ms: Sequence[int] = HORIZONS_MS) -> list[Markout]:
-    """Return the mid after every entry fill at each horizon, in the order of results, legs, fills and horizons.
-
-    Horizons beyond the end of the tape are left out rather than answered with the last book.
+    First whether all legs of each plan still stood at their worst prices when the orders arrived; then the mid after
+    every entry fill at each horizon, in the order of results, legs, fills and horizons. Horizons beyond the end of
+    the tape are left out rather than answered with the last book.
     """
     end = int(tape.venue_time.max()) if len(tape) else 0
-    due: list[tuple[int, Book, Markout]] = []
-    for result in results:
-        for leg in result.trade.legs:
-            for order in leg.entries():
-                for fill in order.fills:
-                    for horizon in horizons_ms:
-                        at = fill.venue_at + horizon * NS_PER_MS
-                        what = Markout(
-                            result.trade.id, leg.index, order.purpose, fill.maker, horizon,
-                            fill.price, -1, int(order.side), fill.size,
-                        )  # fmt: skip
-                        if at <= end:
-                            due.append((at, leg.book, what))
-    found = [what for _, _, what in due]
+    answers: list[tuple[list[bool], list[Markout]]] = []
+    questions: list[tuple[int, Question]] = []
+    for plans, results in decisions:
+        stood = [False] * len(plans)
+        due = [ask for result in results for ask in _due(result, end, horizons_ms)]
+        marks = [mark for _, _, mark in due]
+        questions += [(plan.at, _stands(stood, i, plan)) for i, plan in enumerate(plans)]
+        questions += [(at, _marks(marks, i, book)) for i, (at, book, _) in enumerate(due)]
+        answers.append((stood, marks))
+    _pass(tape, questions)
+    return answers
 
-    def ask(index: int, book: Book) -> Question:
-        def question(books: PlainBooks) -> None:
-            found[index] = replace(found[index], mid=books.mid(book))
 
-        return question
+def _stands(found: list[bool], index: int, plan: Plan) -> Question:
+    def question(books: PlainBooks) -> None:
+        found[index] = bool(plan.legs) and books.holds(plan.legs)
 
-    _pass(tape, [(at, ask(i, book)) for i, (at, book, _) in enumerate(due)])
-    return found
+    return question
+
+
+def _marks(found: list[Markout], index: int, book: Book) -> Question:
+    def question(books: PlainBooks) -> None:
+        found[index] = replace(found[index], mid=books.mid(book))
+
+    return question
+
+
+def _due(result: ExecutionResult, end: int, horizons_ms: Sequence[int]) -> list[tuple[int, Book, Markout]]:
+    return [
+        (
+            fill.venue_at + horizon * NS_PER_MS,
+            leg.book,
+            Markout(
+                result.trade.id, leg.index, order.purpose, fill.maker, horizon,
+                fill.price, -1, int(order.side), fill.size,
+            ),
+        )
+        for leg in result.trade.legs
+        for order in leg.entries()
+        for fill in order.fills
+        for horizon in horizons_ms
+        if fill.venue_at + horizon * NS_PER_MS <= end
+    ]  # fmt: skip

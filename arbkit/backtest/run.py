@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -57,9 +58,17 @@ def run_portfolio(
     engine = ArbitrageExecutionEngine(
         world.venues, world.feed, baskets, config=config, clock=world.clock, journal=journal
     )
-    results = tuple(world.run(engine.scan_and_execute(strategy)))
+    # An escalated trade halts entries until a person has looked at it; here that person answers at once, and the
+    # result says so.
+    seen_to = partial(_acknowledge, engine)
+    results = tuple(world.run(engine.scan_and_execute(strategy, on_result=seen_to)))
     world.check()
     return Portfolio(results, _equity(world.opening_cash, results), _count(scanned, results), journal.digest())
+
+
+def _acknowledge(engine: ArbitrageExecutionEngine, result: ExecutionResult) -> None:
+    if result.outcome is Outcome.ESCALATED:
+        engine.acknowledge(result.trade.id)
 
 
 def _equity(opening: int, results: Sequence[ExecutionResult]) -> tuple[Balance, ...]:
