@@ -100,7 +100,6 @@ class PlainScan:
         self.opened: set[int] = set()  # pairs that did open while their edge stood
         self.pieces: dict[int, list[Piece]] = {k: [] for k in range(len(found))}
         self.unsynchronised = 0
-        self.boundaries: list[tuple[int, list[int]]] = []  # (row, baskets open there)
 
     def asks(self, book: Book) -> list[tuple[int, int, bool]]:
         """(price, size, exact), best first, in the outcome's own prices."""
@@ -240,7 +239,6 @@ class PlainScan:
                 for k, basket in enumerate(self.baskets):
                     homes = {leg.index if leg.recorded else leg.mirror for leg in basket.legs}
                     self.judge(k, basket, at, row, not homes.isdisjoint(message))
-                self.boundaries.append((row, sorted(self.running)))
                 message = []
         for k in list(self.running):
             self.ended(k, int(rows.ts_recv[-1]), True)

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from arbkit.backtest.received import received
 from arbkit.backtest.scan import ScanResult, scan_tape
+from arbkit.backtest.scout import Episodes, scout_rows
 from arbkit.books.edge import Limits, edge_at, largest_size, scratch
 from arbkit.books.gate import health
 from arbkit.books.ladder import Ladders, advance, is_healthy
 from arbkit.books.meta import LAST
 from arbkit.books.view import LadderView, ladder_view
-from arbkit.books.watch import fresh_watch, open_now, when
+from arbkit.books.watch import fresh_watch
 from arbkit.core.model import Basket, Book, Health
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.detection.opportunity import opportunity_in
@@ -168,49 +169,28 @@ def test_live_books_are_asked_what_the_compiled_scan_is_asked(
 
 
 def openings(tape: Tape, asked: Asked, chunks: np.random.Generator | None) -> list[tuple[int, int]]:
-    """Every (next row, basket) at which `when` stops, called again and again, in chunks drawn at random."""
+    """Every (row, basket) at which the feed of a continuous run would wake its client, all baskets armed."""
     found = found_baskets(tape)
     limits = Limits(asked.min_edge, int(asked.gross), asked.max_size, asked.max_exposure)
     ladders, columns, arrays, rules = received(tape, found, limits, None, SILENCE, SETTLE)
-    watch, room = fresh_watch(len(found)), scratch(ladders, arrays)
+    watch, room, armed = fresh_watch(len(found)), scratch(ladders, arrays), np.ones(len(found), np.uint8)
+    episodes = Episodes(np.full(len(found), -1, np.int64), np.full(len(found), -(2**62), np.int64))
     stops, at = [], 0
     while at < len(tape):
         stop = len(tape) if chunks is None else min(len(tape), at + int(chunks.integers(1, 5)))
-        at, k = when(ladders, columns, arrays, rules, watch, at, stop, 2**62, room)
+        at, k = scout_rows(ladders, columns, arrays, rules, watch, episodes, armed, at, stop, 2**62, room)
         if k >= 0:
-            stops.append((at, k))
+            stops.append((at - 1, int(k)))
     return stops
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_waiting_stops_where_the_scan_opens_whatever_the_chunks(both: bool) -> None:
+def test_a_waiting_client_is_woken_where_the_scan_opens_whatever_the_chunks(both: bool) -> None:
     for draw in range(40):
         tape = random_tape(np.random.default_rng(draw), 120, both, False)
         asked = Asked(-20_000)
         plain = PlainScan(tape, found_baskets(tape), asked).run()
-        stops = openings(tape, asked, None)
-        assert openings(tape, asked, np.random.default_rng(draw)) == stops
-        open_at = dict(plain.boundaries)
-        firsts = {piece.start_row: k for k in reversed(plain.pieces) for piece in plain.pieces[k]}
-        assert all(k in open_at[row - 1] for row, k in stops)
-        for row in firsts:
-            assert row + 1 in dict(stops)
-        if firsts:
-            first = min(firsts)
-            assert stops[0] == (first + 1, firsts[first])
-
-
-def test_waiting_ends_at_its_time_and_what_is_open_already_is_told_at_once() -> None:
-    tape = random_tape(np.random.default_rng(3), 120, False, False)
-    found = found_baskets(tape)
-    ladders, columns, arrays, rules = received(tape, found, Limits(-20_000, 1, 6 * MICRO, 2**60), None, SILENCE, SETTLE)
-    watch, room = fresh_watch(len(found)), scratch(ladders, arrays)
-    assert open_now(ladders, arrays, rules, watch, START, room) == -1
-    row, k = when(ladders, columns, arrays, rules, watch, 0, len(tape), 2**62, room)
-    assert k >= 0
-    now = int(columns.at[row - 1])
-    assert open_now(ladders, arrays, rules, fresh_watch(len(found)), now, room) == k
-    assert open_now(ladders, arrays, rules, fresh_watch(len(found)), now + SILENCE + 1, room) == -1
-    until = int(columns.at[row])
-    after, _ = when(ladders, columns, arrays, rules, watch, row, len(tape), until, room)
-    assert row < after <= int(np.searchsorted(columns.at, until, side="right"))
+        starts = sorted((piece.start_row, k) for k, pieces in plain.pieces.items() for piece in pieces)
+        firsts = dict(reversed(starts))  # of several that open at once the first
+        assert openings(tape, asked, None) == sorted(firsts.items())
+        assert openings(tape, asked, np.random.default_rng(draw)) == sorted(firsts.items())
