@@ -153,7 +153,7 @@ class Basket:
 
     `floor` is the minimum over every outcome, void rule included, in millionths of a dollar. `min_size` is the
     smallest size legal on every leg (q_min) and `lot` the step of sizes legal on every leg. `assumed` names the
-    guessed fields that the floor and the sizes rest on, as "venue:market.field".
+    guessed fields that the floor, the sizes and the fees rest on, as "venue:market.field".
     """
 
     id: str

@@ -198,7 +198,7 @@ def _basket(name: str, kind: Kind, event: str, legs: tuple[Book, ...], also: tup
             )
     lot = math.lcm(*(market.need("lot") for market in markets))
     least = max(market.need("min_size") for market in markets)
-    said = [SAID.get(field, field) for field in (*needs, "outcome")]
+    said = [SAID.get(field, field) for field in (*needs, "outcome", "fee_rules")]
     return Basket(
         id=name,
         kind=kind,

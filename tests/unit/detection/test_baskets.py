@@ -171,10 +171,10 @@ def test_the_smallest_size_and_the_lot_are_legal_on_every_leg() -> None:
 
 
 def test_guesses_a_basket_rests_on_are_named() -> None:
-    a = market("a", assumed=frozenset({"void", "tick", "exhaustive", "resolution"}))
+    a = market("a", assumed=frozenset({"void", "tick", "exhaustive", "fee_rule", "resolution"}))
     yes, no = baskets(table(a, market("b")), kinds=["outcomes"])
-    assert yes.assumed == ("kalshi:a.void", "kalshi:a.tick", "kalshi:a.exhaustive")
-    assert no.assumed == ("kalshi:a.void", "kalshi:a.tick")
+    assert yes.assumed == ("kalshi:a.void", "kalshi:a.tick", "kalshi:a.exhaustive", "kalshi:a.fee_rule")
+    assert no.assumed == ("kalshi:a.void", "kalshi:a.tick", "kalshi:a.fee_rule")
 
 
 def test_a_tape_stands_for_its_markets() -> None:
