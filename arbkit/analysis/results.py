@@ -82,6 +82,7 @@ class _Question:
             "fees": self.fees,
             "max_silence_ns": self.scenario.max_silence_ns,
             "settle_ns": self.scenario.mirror_settle_ns,
+            "feed_ns": self.scenario.feed_ns,
         }
         if self.study is not None:
             return sample_tape(self.tape, self.baskets, every_ns=_every(self.study), **common)

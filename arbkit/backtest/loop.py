@@ -82,6 +82,7 @@ class SimLoop(NoOutside):
         self.origin_ns = origin_ns
         self.market = market
         self._now = origin_ns
+        self._quiet = origin_ns - 1  # up to here the recording has told everything
         self._max_steps = max_steps
         self._steps = 0
         self._order = 0
@@ -208,13 +209,17 @@ class SimLoop(NoOutside):
     def _turn(self) -> None:
         """Run what is ready, or let time pass."""
         timers, ready = self._timers, self._ready
-        while timers and (timers[0][0] <= self._now or timers[0][2].callback is None):
-            call = heapq.heappop(timers)[2]
-            if call.callback is None:
-                self._dropped -= 1
-            else:
-                call.ns = -1
-                ready.append(call)
+        while timers and timers[0][2].callback is None:
+            heapq.heappop(timers)
+            self._dropped -= 1
+        if timers and timers[0][0] <= self._now and not self._told(self._now):
+            while timers and timers[0][0] <= self._now:
+                call = heapq.heappop(timers)[2]
+                if call.callback is None:
+                    self._dropped -= 1
+                else:
+                    call.ns = -1
+                    ready.append(call)
         if not ready:
             self._pass_time()
             return
@@ -232,17 +237,27 @@ class SimLoop(NoOutside):
 
     def _pass_time(self) -> None:
         """Move to the next event of the recording or the next timer, whichever comes first."""
-        until = self._timers[0][0] if self._timers else END
-        event = self.market(until) if self.market is not None else None
-        if event is not None:
-            if not self._now <= event <= until:
-                raise InvariantViolation(f"the recording told of {event} ns, outside {self._now}..{until}")
-            self._count(1)
-            self._move(event)
-        elif self._timers:
-            self._move(until)
-        else:
+        until = max(self._now, self._timers[0][0]) if self._timers else END
+        if self._told(until):
+            return
+        if not self._timers:
             raise Deadlock("nothing can happen any more; waiting: " + ("; ".join(map(repr, self._tasks)) or "no task"))
+        self._move(until)
+
+    def _told(self, until: int) -> bool:
+        """Move to the recording's next event at or before `until`; False when there is none."""
+        if self.market is None or self._quiet >= until:
+            return False
+        event = self.market(until)
+        if event is None:
+            if until < END:
+                self._quiet = until  # time moves there now, and what is asked then is asked of later rows
+            return False
+        if not self._now <= event <= until:
+            raise InvariantViolation(f"the recording told of {event} ns, outside {self._now}..{until}")
+        self._count(1)
+        self._move(event)
+        return True
 
     def _move(self, ns: int) -> None:
         if ns > self._now:
