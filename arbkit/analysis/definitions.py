@@ -53,6 +53,7 @@ WHAT_IT_EARNED = (
 )  # fmt: skip
 HOW_IT_ENDED = (
     Column("opportunities", "opportunities", "", 1, 0, "Opportunities the strategy had to answer, refused ones included. Every rate is over all of them."),
+    Column("completion_rate", "completion", "%", PERCENT, 1, "completed / opportunities."),
     Column("seen", "seen", "", 1, 0, "Opportunities a bystander saw while the continuous run was going on."),
     Column("completed", "completed", "", 1, 0, "Every leg filled to size by entry orders alone."),
     Column("reduced", "reduced", "", 1, 0, "All legs filled equally by entry orders, to less than size."),
@@ -62,7 +63,6 @@ HOW_IT_ENDED = (
     Column("refused", "refused", "", 1, 0, "Never sent; counts with its scanned size, nothing filled and no pnl."),
     Column("skipped_busy", "busy", "", 1, 0, "Passed over because a trade was still running."),
     Column("skipped_cash", "no cash", "", 1, 0, "Passed over for want of free cash."),
-    Column("completion_rate", "completion", "%", PERCENT, 1, "completed / opportunities."),
 )  # fmt: skip
 HOW_IT_FILLED = (
     Column("leg_fill_rate", "leg fill rate", "%", PERCENT, 1, "Size filled by entry orders / size intended, before any undoing, summed over all opportunities."),

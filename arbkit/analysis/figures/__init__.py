@@ -27,7 +27,7 @@ CAPTIONS = {
     "execution_time": "From the decision until the last entry leg was over.",
     "markout": "The mid price after a resting entry was filled, against the fill price. Below zero the fill came because "
     "the price was leaving.",
-    "queue": "Resting fills depend on a model of the queue. The line spans the models, from the most cautious to the most hopeful.",
+    "queue": "Resting fills depend on a model of the queue. The bar spans the models, from the most cautious to the most hopeful.",
     "equity": "Cash plus baskets held at their payoff floor, since the start of each run.",
 }  # fmt: skip
 

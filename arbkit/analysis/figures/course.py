@@ -12,10 +12,10 @@ from arbkit.analysis.comparison import comparison_table
 from arbkit.analysis.figures.costs import boxes, draw_boxes
 from arbkit.analysis.figures.style import (
     COLOURS,
-    DASHES,
     GREY,
     LATENCY,
     canvas,
+    latencies,
     spread,
 )
 from arbkit.analysis.raw import MICRO, Raw, RawCell, groups
@@ -25,6 +25,8 @@ from arbkit.core.model import floor_value
 CAUTION = {"through": 0, "risk-averse": 1, "front": 9, "cautious": 0, "hopeful": 1}
 SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#e6550d", "#8c2d04")
 MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "triangle-right")
+DASHED = ("solid", "dot", "dash", "dashdot", "longdash")
+MARKED = 60  # trades up to which each one gets a mark
 EQUITY = ["strategy", "latency_ms", "seed", "at", "cash", "locked", "equity"]
 
 
@@ -138,15 +140,18 @@ def equity_table(raw: Raw) -> pd.DataFrame:
 
 
 def plot_equity(table: pd.DataFrame) -> go.Figure:
-    """Draw the result of `equity_table`: steps at the end of each trade."""
+    """Draw the result of `equity_table`: steps at the end of each trade, a colour per strategy, a dash per latency."""
+    places = latencies(table)
     runs = table.groupby(["strategy", "latency_ms", "seed"], sort=False)
     note = spread(runs.size(), "trades per run") + "; cash and baskets held, at their payoff floor"
     figure = canvas("Equity since the start", note, x="time (UTC)", y="dollars")
     for (strategy, latency_ms, seed), rows in runs:
         name = f"{strategy}, {latency_ms:g} ms" + (f", run {seed}" if table["seed"].nunique() > 1 else "")
         figure.add_scatter(
-            x=rows["at"], y=rows["equity"], mode="lines+markers", name=name, marker={"size": 5},
-            line={"shape": "hv", "width": 2, "color": COLOURS.get(str(strategy), GREY), "dash": DASHES.get(str(strategy), "solid")},
+            x=rows["at"], y=rows["equity"], mode="lines+markers" if len(rows) <= MARKED else "lines", name=name,
+            marker={"size": 5},
+            line={"shape": "hv", "width": 2, "color": COLOURS[str(strategy)],
+                  "dash": DASHED[places.index(float(rows["latency_ms"].iloc[0])) % len(DASHED)]},
             hovertemplate="%{x|%H:%M:%S}: %{y:+.2f} dollars<extra>" + name + "</extra>",
         )  # fmt: skip
     return figure.add_hline(y=0, line={"color": GREY, "width": 1.5})

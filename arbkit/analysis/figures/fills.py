@@ -151,7 +151,7 @@ def plot_one_leg(table: pd.DataFrame, strategy: str = "MARKET") -> go.Figure:
         figure.add_bar(
             x=[f"{value:g}" for value in rows["latency_ms"]], y=rows["trades"].to_numpy(float) / total,
             name=f"{filled} of {legs} legs", marker_color=TOUCHED_COLOURS[min(filled, len(TOUCHED_COLOURS) - 1)],
-            text=[f"{count:.3g}" for count in rows["trades"]], textposition="inside", insidetextanchor="middle",
+            text=[f"{count:.3g}" for count in rows["trades"]], textposition="inside", textangle=0, insidetextanchor="middle",
             hovertemplate=f"{filled} of {legs} legs filled: %{{y:.1%}} (%{{text}} trades)<extra></extra>",
         )  # fmt: skip
     figure.update_layout(

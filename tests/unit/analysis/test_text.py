@@ -72,7 +72,8 @@ def test_counts_averaged_over_seeds_show_their_fraction_and_others_none():
     table = comparison_table(raw)
     table.loc[0, "completed"] = 7.5
     line = table_text(table).split("\n\n")[1].split("\n")[1]
-    assert line.split()[2:4] == ["11", "7.5"]
+    assert line.split()[2] == "11"
+    assert "7.5" in line.split()
 
 
 def test_an_empty_table_is_only_its_heads():
