@@ -12,7 +12,7 @@ PYTHON ?= python3
 NOTEBOOKS ?= notebooks
 JUNK := build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo test lint format types notebooks lab clean distclean env
+.PHONY: help demo test lint format types notebooks picture lab clean distclean env
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ types: env  ## mypy, strict
 notebooks: env  ## run every notebook, executed copies in build/notebooks
 	@mkdir -p build/notebooks && cp -R $(NOTEBOOKS)/. build/notebooks/
 	@$(BIN)/python -m pytest --nbmake --overwrite build/notebooks
+
+picture: env  ## draw the README's picture again (needs chromium)
+	@$(BIN)/python docs/picture.py
 
 lab: env  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=.
