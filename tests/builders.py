@@ -52,14 +52,14 @@ class TapeBuilder:
         self.table = table if table is not None else a_table(both=both)
         self.rows: list[tuple[int, int, int, int, int, int]] = []
 
-    def row(
-        self, at: int, code: int, book: int = 0, price: int = 0, size: int = 0, venue: int | None = None
-    ) -> Self:
+    def row(self, at: int, code: int, book: int = 0, price: int = 0, size: int = 0, venue: int | None = None) -> Self:
         """One raw row; price in cents, `size` as it stands in the column."""
         self.rows.append((ms(at), ms(at if venue is None else venue), book, code, cents(price), size))
         return self
 
-    def snapshot(self, at: int, bids: Levels = (), asks: Levels = (), *, book: int = 0, venue: int | None = None) -> Self:
+    def snapshot(
+        self, at: int, bids: Levels = (), asks: Levels = (), *, book: int = 0, venue: int | None = None
+    ) -> Self:
         """A clear and all levels, one message."""
         self.row(at, m.meta(m.KIND_CLEAR, last=False), book, venue=venue)
         for side, levels in ((BID, bids), (ASK, asks)):
@@ -70,13 +70,28 @@ class TapeBuilder:
         return self
 
     def level(
-        self, at: int, side: int, price: int, size: int, *, book: int = 0, lower: bool = False, last: bool = True,
+        self,
+        at: int,
+        side: int,
+        price: int,
+        size: int,
+        *,
+        book: int = 0,
+        lower: bool = False,
+        last: bool = True,
         venue: int | None = None,
     ) -> Self:
         return self.row(at, m.meta(m.KIND_LEVEL, side, lower, last), book, price, shares(size), venue)
 
     def trade(
-        self, at: int, price: int, size: int, aggressor: int = m.SELLER, *, book: int = 0, last: bool = True,
+        self,
+        at: int,
+        price: int,
+        size: int,
+        aggressor: int = m.SELLER,
+        *,
+        book: int = 0,
+        last: bool = True,
         venue: int | None = None,
     ) -> Self:
         return self.row(at, m.meta(m.KIND_PRINT, aggressor, last=last), book, price, shares(size), venue)

@@ -95,7 +95,10 @@ class SimulatedVenue:
         if order.client_id not in self._sent:
             self._sent.add(order.client_id)
             self._known.reserve(order, order.size, rule_at(self._fees, order.book, self._clock.now()))
-        return await self._ask("submit", order, self._arrived, self._decide_ns)
+        report = await self._ask("submit", order, self._arrived, self._decide_ns)
+        if report.status is OrderStatus.REJECTED:
+            raise OrderRejected(report.reason)
+        return report
 
     async def cancel(self, order: Order) -> OrderReport:
         """Cancel; the report is final and holds every fill that came first. OrderStateUnknown: no such order there."""
@@ -182,10 +185,7 @@ class SimulatedVenue:
                 news.set_result(None)
         record.waiting.clear()
         if answer is not None and not answer.done():
-            if report.status is OrderStatus.REJECTED:
-                answer.set_exception(OrderRejected(report.reason))
-            else:
-                answer.set_result(report)
+            answer.set_result(report)
 
     def _count(self, order: Order, kind: str) -> int:
         """Return which message of its kind about this book this is, counted from 0."""

@@ -180,7 +180,8 @@ def test_no_share_of_the_book_is_filled_twice(queue: str, consumption: str) -> N
         matcher = PlainMatcher(tape, queue, consumption)
         added = _added(tape, home.index)
         greedy = [
-            (ms(t), Order(f"g{t}", home, Side.BUY, cents(60), shares(500), TimeInForce.FAK)) for t in range(0, 6_000, 50)
+            (ms(t), Order(f"g{t}", home, Side.BUY, cents(60), shares(500), TimeInForce.FAK))
+            for t in range(0, 6_000, 50)
         ]
         said, _ = compiled_answer(tape, greedy, queue, consumption, 1_000)
         assert said == plain_answer(tape, greedy, queue, consumption)[0]
