@@ -253,7 +253,7 @@ def compare(
         for strategy in chosen
         for seed in range(question.scenario.seed, question.scenario.seed + seeds)
     ]
-    raw = _each(question, grid) if mode == "each" else _portfolio(question, grid)
+    raw = _each(question, grid) if mode == "each" else _portfolio(question, grid)[0]
     return Comparison(raw)
 
 
@@ -279,8 +279,7 @@ def _each(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -
     ]
     with Bar("comparing", "opportunity") as bar:
         opportunities, cells = run_each(question.tape, question.scanned, [*grid, *spans], question.config, bar)
-    modelled = question.modelled() | {"entry_ms": _listed(grid, "entry_ms"), "reply_ms": _listed(grid, "reply_ms")}
-    modelled["seed"] = _listed(grid, "seed")
+    modelled = _modelled(question, grid)
     found = len(question.scanned)
     if len(opportunities) < found:
         modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
@@ -300,21 +299,35 @@ def _listed(grid: list[tuple[ExecutionStrategy, Scenario]], name: str) -> str:
     return ", ".join(dict.fromkeys(f"{getattr(scenario, name):g}" for _, scenario in grid))
 
 
-def _portfolio(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> RawComparison:
-    cells, counters = [], {}
+def _portfolio(
+    question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]
+) -> tuple[RawComparison, list[Portfolio]]:
+    """Run each strategy through one continuous world of its own."""
+    runs = []
     with Bar("comparing", "run") as bar:
         for done, (strategy, scenario) in enumerate(grid, 1):
-            run = _run(question, strategy, scenario)
-            cells.append(
-                Cell(strategy, scenario.entry_ms, scenario.seed, scenario.queue, scenario.consumption,
-                     run.results, (), (), run.journal)
-            )  # fmt: skip
-            counters[strategy.value, scenario.entry_ms] = run.counters
+            runs.append(
+                run_portfolio(question.tape, question.scanned, question.baskets, strategy, question.config, scenario)
+            )
             bar(done, len(grid))
-    return RawComparison(
+    cells = tuple(
+        Cell(
+            strategy=strategy,
+            latency_ms=scenario.entry_ms,
+            seed=scenario.seed,
+            queue=scenario.queue,
+            consumption=scenario.consumption,
+            results=run.results,
+            executable=(),
+            markouts=(),
+            journal=run.journal,
+        )
+        for (strategy, scenario), run in zip(grid, runs, strict=True)
+    )
+    raw = RawComparison(
         opportunities=question.scanned.opportunities(),
-        cells=tuple(cells),
-        modelled=question.modelled()
+        cells=cells,
+        modelled=_modelled(question, grid)
         | {
             "mode": "portfolio: one continuous run per strategy, not paired",
             "escalations": "acknowledged at once; a live engine would take no entries until a person has looked",
@@ -323,12 +336,15 @@ def _portfolio(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario
         synthetic=question.tape.synthetic,
         fees_known=question.fees is not None,
         mode="portfolio",
-        counters=counters,
+        counters={(cell.strategy.value, cell.latency_ms): run.counters for cell, run in zip(cells, runs, strict=True)},
     )
+    return raw, runs
 
 
-def _run(question: _Question, strategy: ExecutionStrategy, scenario: Scenario) -> Portfolio:
-    return run_portfolio(question.tape, question.scanned, question.baskets, strategy, question.config, scenario)
+def _modelled(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> dict[str, object]:
+    """Return the assumptions, with every value that a setting takes in the grid."""
+    varied = {name: _listed(grid, name) for name in ("entry_ms", "reply_ms", "seed")}
+    return question.modelled() | varied
 
 
 def backtest(
@@ -345,6 +361,5 @@ def backtest(
         tape, baskets, min_edge=None, edge=edge, rearm_s=rearm_s, assume_fees=None, config=config, scenario=scenario
     )
     chosen = _strategy(strategy)
-    raw = _portfolio(question, [(chosen, question.scenario)])
-    run = _run(question, chosen, question.scenario)
+    raw, (run,) = _portfolio(question, [(chosen, question.scenario)])
     return Run(raw, run.equity)

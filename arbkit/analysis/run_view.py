@@ -17,6 +17,7 @@ from arbkit.core.errors import DataError
 from arbkit.core.files import written
 
 if TYPE_CHECKING:
+    from arbkit.analysis.display import FigureSet
     from arbkit.analysis.tearsheet import Tearsheet
     from arbkit.backtest.compare import RawComparison
     from arbkit.backtest.run import Balance
@@ -84,6 +85,11 @@ class Run:
 
         return tearsheet(self._raw, self.summary())
 
+    @property
+    def figures(self) -> FigureSet:
+        """The figures of the run by name, among them `equity`; DataError on a loaded run."""
+        return self.tearsheet().figures
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the run as a folder of Parquet files and run.json; whole or not at all."""
         target = Path(path)
@@ -111,6 +117,8 @@ class Run:
         return table_text(self.summary())
 
     def _repr_html_(self) -> str:
+        if self._raw is not None:
+            return self.tearsheet().summary_html()
         return str(self.summary().to_html(index=False, float_format=lambda v: f"{v:.4g}"))
 
 
