@@ -36,6 +36,8 @@ T = TypeVar("T")
 class World:
     """Everything an engine needs from outside, simulated: `venues`, `feed`, `clock`, and `run` to run it in.
 
+    `books` are those of the market table.
+
     `ladders` and `books` belong to the world from here on. `position` counts rows received, `venue_position` rows
     in the venue's order; `start` is the client's time (ns). Latency draws are keyed by `opportunity_id`.
     """
@@ -58,6 +60,7 @@ class World:
         hopeful = scenario.consumption == "hopeful"
         self.loop = SimLoop(start, market=self._market)
         self.clock = LoopClock()
+        self.books = tape.markets.books
         self.matcher = Matcher(
             by_venue(tape),
             books,
