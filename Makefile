@@ -42,8 +42,8 @@ install:
 demo: env  ## the whole way from a tape to a comparison, on shipped data
 	@$(BIN)/arbkit demo
 
-test: env  ## every test, with the coverage gate
-	@$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=term:skip-covered
+test: env  ## every test and notebook, with the coverage gate
+	@$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=term:skip-covered --nbmake tests $(NOTEBOOKS)
 
 lint: env  ## style, format, the import rule, stripped notebooks
 	@$(BIN)/ruff check .

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline: the first example of a kernel pays for its compilation. In CI the same examples every time.
+settings.register_profile("arbkit", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("arbkit")
 
 ROOT = Path(__file__).resolve().parents[1]
 

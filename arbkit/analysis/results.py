@@ -36,6 +36,7 @@ __all__ = ["Comparison", "Run", "ScanReport", "backtest", "compare", "load_run",
 
 STRATEGIES = tuple(ExecutionStrategy)
 MODES = ("each", "portfolio")
+EDGES = ("net", "gross")
 FeeHistory = tuple[tuple[int, FeeRule], ...]
 
 
@@ -52,7 +53,7 @@ class _Question:
     study: str | None = None
 
     def __post_init__(self) -> None:
-        if self.edge not in ("net", "gross"):
+        if self.edge not in EDGES:
             raise ConfigError(f"edge must be 'net' or 'gross', not {self.edge!r}")
         if not 0 <= self.rearm_s <= 86_400:
             raise ConfigError(f"rearm_s = {self.rearm_s!r} is outside 0..86400 seconds")
@@ -60,6 +61,10 @@ class _Question:
             raise DataError("no baskets: nothing on this tape belongs together; see arbkit.baskets and markets.toml")
         if not len(self.tape):
             raise DataError("the tape has no rows")
+        books = self.tape.markets.books
+        for basket in self.baskets:
+            if any(leg.index >= len(books) or books[leg.index] != leg for leg in basket.legs):
+                raise DataError(f"basket {basket.id} is of another market table: make baskets of this tape's own")
 
     @cached_property
     def fees(self) -> dict[int, FeeHistory] | None:
@@ -84,16 +89,18 @@ class _Question:
             "settle_ns": self.scenario.mirror_settle_ns,
             "feed_ns": self.scenario.feed_ns,
         }
-        if self.study is not None:
-            return sample_tape(self.tape, self.baskets, every_ns=_every(self.study), **common)
-        return scan_tape(
-            self.tape,
-            self.baskets,
-            min_edge=cash(self.config.min_edge),
-            gross=self.edge == "gross",
-            rearm_ns=round(self.rearm_s * NS_PER_S),
-            **common,
-        )
+        with Bar("scanning", "row") as bar:
+            if self.study is not None:
+                return sample_tape(self.tape, self.baskets, every_ns=_every(self.study), progress=bar, **common)
+            return scan_tape(
+                self.tape,
+                self.baskets,
+                min_edge=cash(self.config.min_edge),
+                gross=self.edge == "gross",
+                rearm_ns=round(self.rearm_s * NS_PER_S),
+                progress=bar,
+                **common,
+            )
 
     @cached_property
     def has_prints(self) -> bool:
@@ -120,6 +127,8 @@ class _Question:
             "clocks": _say_clocks(self.tape.clocks),
             "assumed_fields": ", ".join(sorted({f for b in self.baskets for f in b.assumed})) or "none",
         }
+        if self.scanned.rows < len(self.tape):
+            found["scan_interrupted"] = f"only the first {self.scanned.rows:,} of {len(self.tape):,} rows were scanned"
         return found
 
 
@@ -132,7 +141,8 @@ def _every(study: str) -> int:
 
 def _say_fees(fees: dict[int, FeeHistory], assumed: str | None) -> str:
     rules = sorted({rule.name for history in fees.values() for _, rule in history})
-    return ", ".join(f"{name} (assumed)" if assumed and name in assumed else name for name in rules)
+    guesses = {name.strip() for name in (assumed or "").split(",")}
+    return ", ".join(f"{name} (assumed)" if name in guesses else name for name in rules)
 
 
 def _say_decisions(question: _Question, config: ExecutionConfig) -> str:
@@ -162,15 +172,23 @@ def _question(
     baskets: Sequence[Basket] | Basket,
     *,
     min_edge: float | None,
-    edge: str,
+    edge: str | None,
     rearm_s: float,
     assume_fees: str | None,
     config: ExecutionConfig | None = None,
     scenario: Scenario | None = None,
     study: str | None = None,
 ) -> _Question:
+    from arbkit.history.tape import Tape
+
     config, scenario = config or ExecutionConfig(), scenario or Scenario()
-    gates: dict[str, Any] = {"edge": edge} if edge in ("net", "gross") else {}
+    for what, value, kind in (
+        ("tape", tape, Tape), ("config", config, ExecutionConfig), ("scenario", scenario, Scenario)
+    ):  # fmt: skip
+        if not isinstance(value, kind):
+            raise ConfigError(f"{what} must be a {kind.__name__}, not {value!r}")
+    edge = config.edge if edge is None else edge
+    gates: dict[str, Any] = {"edge": edge} if edge in EDGES else {}
     if study is not None:
         gates |= {"min_edge": -1.0, "edge": "gross"}  # lowered alike for all strategies
     elif min_edge is not None:
@@ -178,6 +196,9 @@ def _question(
     if assume_fees is not None:
         scenario = replace(scenario, assume_fees=assume_fees)
     chosen = (baskets,) if isinstance(baskets, Basket) else tuple(baskets)
+    for basket in chosen:
+        if not isinstance(basket, Basket):
+            raise ConfigError(f"baskets must be those that arbkit.baskets makes, not {basket!r}")
     return _Question(tape, chosen, edge, rearm_s, replace(config, **gates), scenario, study)
 
 
@@ -214,9 +235,9 @@ def scan(
 def compare(
     tape: Tape,
     baskets: Sequence[Basket],
-    strategies: Sequence[ExecutionStrategy | str] = STRATEGIES,
+    strategies: Sequence[ExecutionStrategy | str] | str = STRATEGIES,
     min_edge: float | None = None,
-    edge: str = "net",
+    edge: str | None = None,
     rearm_s: float = 1.0,
     assume_fees: str | None = None,
     config: ExecutionConfig | None = None,
@@ -230,25 +251,27 @@ def compare(
 
     mode="each": every opportunity in a fresh world, strategies paired. mode="portfolio": one continuous world per
     strategy with balances and own impact. `latencies_ms` sets entry_ms = reply_ms to each value in turn (empty: the
-    scenario's own). `study="sample:5s"` decides at fixed times instead of episodes. `min_edge` defaults to the
-    config's. Interrupted, it returns what is whole so far and says so.
+    scenario's own). `study="sample:5s"` decides at fixed times instead of episodes. `min_edge` and `edge` default to
+    the config's (0.0001, net). Interrupted, it returns what is whole so far and says so. Raises ConfigError for what
+    cannot be meant and DataError for what the tape cannot answer.
     """
     if mode not in MODES:
         raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     if mode == "portfolio" and study is not None:
         raise ConfigError("an execution study has no portfolio: use mode='each'")
-    if not 1 <= seeds <= 10_000:
+    if seeds not in range(1, 10_001):
         raise ConfigError(f"seeds must be a whole number from 1 to 10000, not {seeds!r}")
-    chosen = [_strategy(name) for name in strategies]
+    chosen = [_strategy(name) for name in ((strategies,) if isinstance(strategies, str) else strategies)]
     if not chosen or len(set(chosen)) != len(chosen):
         raise ConfigError("strategies: name each of MARKET, LIMIT, HYBRID at most once, and at least one")
     question = _question(
         tape, baskets, min_edge=min_edge, edge=edge, rearm_s=rearm_s, assume_fees=assume_fees,
         config=config, scenario=scenario, study=study,
     )  # fmt: skip
-    delays = tuple(latencies_ms) or (question.scenario.entry_ms,)
+    given = _delays(latencies_ms)
+    delays = given or (question.scenario.entry_ms,)
     grid = [
-        (strategy, replace(at_latency(question.scenario, delay) if latencies_ms else question.scenario, seed=seed))
+        (strategy, replace(at_latency(question.scenario, delay) if given else question.scenario, seed=seed))
         for delay in delays
         for strategy in chosen
         for seed in range(question.scenario.seed, question.scenario.seed + seeds)
@@ -264,18 +287,27 @@ def _strategy(name: ExecutionStrategy | str) -> ExecutionStrategy:
         raise ConfigError(f"no strategy is called {name!r}; there are MARKET, LIMIT, HYBRID") from None
 
 
+def _delays(latencies_ms: Sequence[float]) -> tuple[float, ...]:
+    """Return the latencies as given; what is no list, or names one twice, is refused (a scenario checks the values)."""
+    try:
+        found = tuple(latencies_ms)
+    except TypeError:
+        raise ConfigError(f"latencies_ms must be a list of numbers, not {latencies_ms!r}") from None
+    if len(set(found)) != len(found):
+        raise ConfigError(f"latencies_ms: one is named twice: {', '.join(map(str, found))}")
+    return found
+
+
 def _each(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> RawComparison:
     """Run the grid, and the first latency once more under every other queue and consumption model."""
     first = grid[0][1]
-    models = [(q, c) for q in ("through", "risk-averse", "front") for c in ("cautious", "hopeful")]
     spans = [
         (strategy, replace(scenario, queue=queue, consumption=consumption))
         for strategy, scenario in grid
         if (scenario.entry_ms, scenario.seed) == (first.entry_ms, first.seed)
-        for queue, consumption in models
+        for queue, consumption in _models(strategy, scenario)
         if (queue, consumption) != (scenario.queue, scenario.consumption)
-        and (strategy is not ExecutionStrategy.MARKET or queue == scenario.queue)
-        and (queue == "through" or question.has_prints)
+        and (queue == "through" or question.has_prints or strategy is ExecutionStrategy.MARKET)
     ]
     with Bar("comparing", "opportunity") as bar:
         opportunities, cells = run_each(question.tape, question.scanned, [*grid, *spans], question.config, bar)
@@ -295,6 +327,13 @@ def _each(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -
     )
 
 
+def _models(strategy: ExecutionStrategy, scenario: Scenario) -> list[tuple[str, str]]:
+    """Return the queue and consumption models to span, most cautious first; a taker stands in no queue."""
+    if strategy is ExecutionStrategy.MARKET:
+        return [(scenario.queue, "cautious"), (scenario.queue, "hopeful")]
+    return [("through", "cautious"), ("risk-averse", "cautious"), ("front", "cautious"), ("front", "hopeful")]
+
+
 def _listed(grid: list[tuple[ExecutionStrategy, Scenario]], name: str) -> str:
     return ", ".join(dict.fromkeys(f"{getattr(scenario, name):g}" for _, scenario in grid))
 
@@ -303,13 +342,18 @@ def _portfolio(
     question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]
 ) -> tuple[RawComparison, list[Portfolio]]:
     """Run each strategy through one continuous world of its own."""
-    runs = []
-    with Bar("comparing", "run") as bar:
-        for done, (strategy, scenario) in enumerate(grid, 1):
-            runs.append(
-                run_portfolio(question.tape, question.scanned, question.baskets, strategy, question.config, scenario)
-            )
-            bar(done, len(grid))
+    runs: list[Portfolio] = []
+    try:
+        with Bar("comparing", "run") as bar:
+            for strategy, scenario in grid:
+                runs.append(_run(question, strategy, scenario))
+                bar(len(runs), len(grid))
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+    modelled = _modelled(question, grid)
+    if len(runs) < len(grid):
+        modelled["interrupted"] = f"only the first {len(runs)} of {len(grid)} runs were made"
     cells = tuple(
         Cell(
             strategy=strategy,
@@ -322,12 +366,12 @@ def _portfolio(
             markouts=(),
             journal=run.journal,
         )
-        for (strategy, scenario), run in zip(grid, runs, strict=True)
+        for (strategy, scenario), run in zip(grid[: len(runs)], runs, strict=True)
     )
     raw = RawComparison(
         opportunities=question.scanned.opportunities(),
         cells=cells,
-        modelled=_modelled(question, grid)
+        modelled=modelled
         | {
             "mode": "portfolio: one continuous run per strategy, not paired",
             "escalations": "acknowledged at once; a live engine would take no entries until a person has looked",
@@ -336,9 +380,23 @@ def _portfolio(
         synthetic=question.tape.synthetic,
         fees_known=question.fees is not None,
         mode="portfolio",
-        counters={(cell.strategy.value, cell.latency_ms): run.counters for cell, run in zip(cells, runs, strict=True)},
+        counters=_mean_counters(cells, runs),
     )
     return raw, runs
+
+
+def _run(question: _Question, strategy: ExecutionStrategy, scenario: Scenario) -> Portfolio:
+    return run_portfolio(
+        question.tape, question.scanned, question.baskets, strategy, question.config, scenario, question.rearm_s
+    )
+
+
+def _mean_counters(cells: Sequence[Cell], runs: Sequence[Portfolio]) -> dict[tuple[str, float], dict[str, float]]:
+    """Return what the runs counted, by strategy and latency: means over the seeds."""
+    found: dict[tuple[str, float], list[dict[str, int]]] = {}
+    for cell, run in zip(cells, runs, strict=True):
+        found.setdefault((cell.strategy.value, cell.latency_ms), []).append(run.counters)
+    return {key: {name: sum(one[name] for one in each) / len(each) for name in each[0]} for key, each in found.items()}
 
 
 def _modelled(question: _Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> dict[str, object]:
@@ -353,13 +411,16 @@ def backtest(
     config: ExecutionConfig | None = None,
     scenario: Scenario | None = None,
     strategy: ExecutionStrategy | str = ExecutionStrategy.HYBRID,
-    edge: str = "net",
+    edge: str | None = None,
     rearm_s: float = 1.0,
 ) -> Run:
-    """Let the engine find and trade opportunities over a whole tape: one world with balances, locks and own impact."""
+    """Let the engine find and trade opportunities over a whole tape: one world with balances, locks and own impact.
+
+    `edge` defaults to the config's (net). Raises as `compare` does.
+    """
+    chosen = _strategy(strategy)
     question = _question(
         tape, baskets, min_edge=None, edge=edge, rearm_s=rearm_s, assume_fees=None, config=config, scenario=scenario
     )
-    chosen = _strategy(strategy)
     raw, (run,) = _portfolio(question, [(chosen, question.scenario)])
     return Run(raw, run.equity)
