@@ -1,13 +1,15 @@
 """Compiled functions whose cache is never stale.
 
-numba's on-disk cache notices a change in a function's own file, not in a function it calls from another file. So
-the cache folder is named by a hash over every source file that holds a compiled function, over numba's version and
-over Python's: any edit opens a new folder. `ARBKIT_CACHE` moves it (default: `~/.cache/arbkit`).
+numba's on-disk cache notices a change in a function's own file, not in a function it calls from another file, nor in
+a constant that it takes from there and freezes. So the cache folder is named by a hash over every source file that
+holds a compiled function or a constant one of them imports, over numba's version and over Python's: any such edit
+opens a new folder. `ARBKIT_CACHE` moves it (default: `~/.cache/arbkit`).
 """
 
 import hashlib
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -18,7 +20,9 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., object])
 PACKAGE = Path(__file__).resolve().parent.parent
-MARK = b"arbkit.core.compiled import"
+MARK = "arbkit.core.compiled import"
+IMPORT = re.compile(r"^from arbkit\.([\w.]+) import (\([^)]*\)|[^\n(]*)$", re.MULTILINE)
+CONSTANT = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
 
 
 def cache_home() -> Path:
@@ -27,13 +31,23 @@ def cache_home() -> Path:
 
 
 def source_hash(package: Path = PACKAGE) -> str:
-    """Return the hash of all sources that hold compiled functions, with the versions that compile them."""
+    """Return the hash of all sources that compiled code is made of, with the versions that compile them."""
     digest = hashlib.sha256(f"{numba.__version__} {sys.version} {platform.machine()}".encode())
-    for path in sorted(package.rglob("*.py")):
-        text = path.read_bytes()
-        if MARK in text:
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text)
+    for path, text in sorted(_sources(package).items()):
+        digest.update(f"{path.relative_to(package).as_posix()}\0{text}".encode())
     return digest.hexdigest()[:16]
+
+
+def _sources(package: Path) -> dict[Path, str]:
+    """Return the files that hold compiled functions, and those whose constants they import, at any remove."""
+    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    found = [path for path in texts if MARK in texts[path]]
+    for path in found:  # grows while it is walked
+        for module, names in IMPORT.findall(texts[path]):
+            home = package.joinpath(*module.split(".")).with_suffix(".py")
+            if home in texts and home not in found and CONSTANT.search(names):
+                found.append(home)
+    return {path: texts[path] for path in found}
 
 
 @cache
