@@ -7,7 +7,9 @@ from arbkit.core.errors import ConfigError
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)  # an int of any length is finite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

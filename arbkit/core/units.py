@@ -45,7 +45,10 @@ def size(text: str | int | Decimal) -> Size:
 
 def cash(text: str | float | Decimal, *, rounding: str = ROUND_CEILING) -> Cash:
     """Read an amount of dollars given by a person; a fraction of a millionth rounds by `rounding`."""
-    value = Decimal(str(text))
+    try:
+        value = Decimal(str(text))
+    except InvalidOperation:
+        raise ValueError(f"not an amount of dollars: {text!r}") from None
     if not value.is_finite():
         raise ValueError(f"not an amount of dollars: {text!r}")
     return Cash(int((value * MICRO).to_integral_value(rounding=rounding)))
