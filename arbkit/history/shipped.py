@@ -9,8 +9,9 @@ DATA = Path(__file__).resolve().parents[2] / "data"
 
 def shipped(name: str) -> Path:
     """Return the folder of a shipped tape; raise DataError where the project's data is not beside the package."""
-    path = DATA / name
-    if not path.is_dir():
-        there = ", ".join(sorted(p.name for p in DATA.iterdir() if p.is_dir())) if DATA.is_dir() else "no such folder"
-        raise DataError(f"no shipped tape {name!r} in {DATA} ({there}); run from a clone of the project")
-    return path
+    there = sorted(found.parent.name for found in DATA.glob("*/tape.json"))
+    if not there:
+        raise DataError(f"no shipped tape {name!r}: there is no data in {DATA}; run from a clone of the project")
+    if name not in there:
+        raise DataError(f"no shipped tape {name!r}; there is {', '.join(there)}")
+    return DATA / name
