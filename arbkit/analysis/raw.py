@@ -90,7 +90,7 @@ class Raw(Protocol):
     @property
     def mode(self) -> str: ...
     @property
-    def counters(self) -> Mapping[tuple[str, float], Mapping[str, int]]: ...
+    def counters(self) -> Mapping[tuple[str, float], Mapping[str, float]]: ...
 
 
 class Attempt(NamedTuple):
@@ -141,7 +141,7 @@ def _answered(opportunities: Sequence[ArbitrageOpportunity], results: Sequence[E
     return found
 
 
-def counters(raw: Raw, cell: RawCell) -> Mapping[str, int]:
+def counters(raw: Raw, cell: RawCell) -> Mapping[str, float]:
     """Return what a portfolio run counted (seen, refused, skipped_busy, skipped_cash); empty in mode "each"."""
     return raw.counters.get((cell.strategy.value, cell.latency_ms), {})
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from arbkit.backtest.hindsight import Markout, Plan, look_back
 from arbkit.backtest.world import Replay
 from arbkit.core.model import ArbitrageOpportunity, ExecutionResult, ExecutionStrategy
-from arbkit.core.units import NS_PER_MS
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal, digest_of
 
@@ -46,7 +45,7 @@ class RawComparison:
     """A whole comparison in integers; frames, floats and figures are made of it in `analysis`.
 
     `sensitivity` holds the cells that were run again under other queue and consumption models. `fees_known` False
-    means that net columns cannot be had. `counters` is filled in the continuous mode only.
+    means that net columns cannot be had. `counters` (means over seeds) is filled in the continuous mode only.
     """
 
     opportunities: tuple[ArbitrageOpportunity, ...]
@@ -58,7 +57,7 @@ class RawComparison:
     fees_known: bool = True
     mode: str = "each"
     sensitivity: tuple[Cell, ...] = ()
-    counters: dict[tuple[str, float], dict[str, int]] = field(default_factory=dict)
+    counters: dict[tuple[str, float], dict[str, float]] = field(default_factory=dict)
 
 
 def at_latency(scenario: Scenario, latency_ms: float) -> Scenario:
@@ -75,7 +74,7 @@ def run_each(
 ) -> tuple[tuple[ArbitrageOpportunity, ...], tuple[Cell, ...]]:
     """Run every opportunity under every request; one pass over the tape, worlds forked from it.
 
-    Interrupted from the keyboard, it returns what is whole: the first opportunities under all requests.
+    The scan and all requests must be of one `feed_ms`: a decision is made when its client knew. Interrupted from the keyboard, it returns what is whole: the first opportunities under all requests.
     """
     opportunities = scanned.opportunities()
     order = sorted(range(len(opportunities)), key=lambda i: (int(scanned.start_row[i]), i))
@@ -101,7 +100,7 @@ def run_each(
     kept = sorted(order[:done])
     decisions = []
     for at, (_, scenario) in enumerate(requests):
-        arrival = round((scenario.decide_ms + scenario.entry_ms) * NS_PER_MS)
+        arrival = scenario.decide_ns + scenario.entry_ns
         plans = [Plan(opportunities[i].detected_at + arrival, _legs(results[at][i])) for i in kept]
         decisions.append((plans, [results[at][i] for i in kept]))
     cells = [
@@ -131,7 +130,7 @@ def _one(
     config: ExecutionConfig,
 ) -> tuple[ExecutionResult, str]:
     journal = MemoryJournal()
-    world = replay.world(scenario, opportunity.id)
+    world = replay.world(scenario, opportunity.id, at=opportunity.detected_at - scenario.feed_ns)
     engine = ArbitrageExecutionEngine(
         world.venues, world.feed, (opportunity.basket,), config=config, clock=world.clock, journal=journal
     )

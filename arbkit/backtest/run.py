@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from arbkit.backtest.world import Replay
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome, floor_value
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Balance(NamedTuple):
-    """What the account was worth after a trade ended, in millionths: free cash, and baskets held at their floor."""
+    """What the account was worth at a time (ns), in millionths: free cash, and baskets held at their floor."""
 
     at: int
     cash: int
@@ -32,7 +31,11 @@ class Balance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """A continuous run in integers. `counters`: seen refused skipped_busy skipped_cash, summing over episodes."""
+    """A continuous run in integers. `equity` opens with the tape and goes on at the end of each trade.
+
+    `counters`: `seen` episodes of a bystander; `refused` decisions, those for want of cash apart in `skipped_cash`;
+    `skipped_busy` episodes that no decision answers and that began while a trade was running.
+    """
 
     results: tuple[ExecutionResult, ...]
     equity: tuple[Balance, ...]
@@ -47,23 +50,26 @@ def run_portfolio(
     strategy: ExecutionStrategy,
     config: ExecutionConfig,
     scenario: Scenario,
+    rearm_s: float = 1.0,
 ) -> Portfolio:
     """Let the engine find and trade opportunities from the first row of the tape to the last.
 
-    `scanned` is what a bystander saw: the episodes of the received books, the denominator of the counters.
+    `scanned` is what a bystander saw: the episodes of the received books, the denominator of the counters. The
+    engine judges edges as `config.edge` says and leaves a basket alone for `rearm_s` after it was tried (not 0).
     """
     journal = MemoryJournal()
     replay = Replay(tape, scanned.fees)
-    world = replay.world(scenario, f"portfolio:{strategy.value}")
+    world = replay.world(scenario, f"portfolio:{strategy.value}", gross=config.edge == "gross")
     engine = ArbitrageExecutionEngine(
-        world.venues, world.feed, baskets, config=config, clock=world.clock, journal=journal
+        world.venues, world.feed, baskets, config=config, clock=world.clock, journal=journal, rearm_s=rearm_s
     )
+    opening = Balance(replay.now + scenario.feed_ns, world.opening_cash, 0)
     # An escalated trade halts entries until a person has looked at it; here that person answers at once, and the
     # result says so.
     seen_to = partial(_acknowledge, engine)
     results = tuple(world.run(engine.scan_and_execute(strategy, on_result=seen_to)))
     world.check()
-    return Portfolio(results, _equity(world.opening_cash, results), _count(scanned, results), journal.digest())
+    return Portfolio(results, _equity(opening, results), _count(scanned, results), journal.digest())
 
 
 def _acknowledge(engine: ArbitrageExecutionEngine, result: ExecutionResult) -> None:
@@ -71,8 +77,8 @@ def _acknowledge(engine: ArbitrageExecutionEngine, result: ExecutionResult) -> N
         engine.acknowledge(result.trade.id)
 
 
-def _equity(opening: int, results: Sequence[ExecutionResult]) -> tuple[Balance, ...]:
-    cash, locked, found = opening, 0, []
+def _equity(opening: Balance, results: Sequence[ExecutionResult]) -> tuple[Balance, ...]:
+    cash, locked, found = opening.cash, 0, [opening]
     for result in results:
         cash += result.cash
         held = min(leg.held for leg in result.trade.legs)
@@ -85,10 +91,24 @@ def _count(scanned: ScanResult, results: Sequence[ExecutionResult]) -> dict[str,
     """Say what became of every episode the bystander saw."""
     refused = sum(result.outcome is Outcome.REFUSED for result in results)
     short = sum(result.outcome is Outcome.REFUSED and "free cash" in result.reason for result in results)
-    starts = np.array([result.started_at for result in results], np.int64)
-    ends = np.array([result.finished_at for result in results], np.int64)
+    starts, ends = [result.started_at for result in results], [result.finished_at for result in results]
     busy = 0
-    for start in scanned.start:
-        at = int(np.searchsorted(starts, start, "left")) - 1
-        busy += bool(at >= 0 and start <= ends[at])
-    return {"seen": len(scanned.start), "refused": refused - short, "skipped_busy": busy, "skipped_cash": short}
+    for episode in _unanswered(scanned, results):
+        at = bisect_right(starts, int(scanned.start[episode])) - 1
+        busy += at >= 0 and int(scanned.start[episode]) <= ends[at]
+    return {"seen": len(scanned), "refused": refused - short, "skipped_busy": busy, "skipped_cash": short}
+
+
+def _unanswered(scanned: ScanResult, results: Sequence[ExecutionResult]) -> list[int]:
+    """Return the episodes that no decision answers; one answers the newest episode of its basket at or before it."""
+    starts: dict[str, list[tuple[int, int]]] = {}
+    for episode, (basket, start) in enumerate(zip(scanned.basket.tolist(), scanned.start.tolist(), strict=True)):
+        starts.setdefault(scanned.baskets[basket].id, []).append((start, episode))
+    left = dict.fromkeys(range(len(scanned)))
+    for result in results:
+        own = result.trade.opportunity
+        mine = starts.get(own.basket.id, [])
+        at = bisect_right(mine, (own.detected_at, len(scanned))) - 1
+        if at >= 0:
+            left.pop(mine[at][1], None)
+    return list(left)
