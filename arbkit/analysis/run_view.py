@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from arbkit.analysis import frames
+from arbkit.analysis.definitions import labels
+from arbkit.analysis.text import plain, table_text
 from arbkit.core.errors import DataError
-from arbkit.core.files import written
 
 if TYPE_CHECKING:
     from arbkit.analysis.display import FigureSet
@@ -24,19 +27,22 @@ if TYPE_CHECKING:
 
 MICRO = 1e6
 SCHEMA = 1
+KIND = "arbkit run"
 PARTS = ("trades", "legs", "orders", "fills", "equity", "table")
 
 
 class Run:
     """A continuous run: `.trades .legs .orders .fills .equity` are frames, `.summary()` one row, `.modelled` a dict.
 
-    `equity` has columns at, cash, locked (baskets held, at their payoff floor) and equity, in dollars.
+    `equity` has columns at, cash, locked (baskets held, at their payoff floor) and equity, in dollars: one row at the
+    start of the tape and one at the end of each trade.
     """
 
     def __init__(self, raw: RawComparison, equity: Sequence[Balance]) -> None:
         self._raw: RawComparison | None = raw
         self.modelled: dict[str, Any] = dict(raw.modelled)
         self.quality: dict[str, Any] = dict(raw.quality)
+        self.synthetic = raw.synthetic
         self._frames = {
             "trades": frames.trades_frame(raw),
             "legs": frames.legs_frame(raw),
@@ -50,7 +56,7 @@ class Run:
     def _loaded(cls, parts: dict[str, pd.DataFrame], about: dict[str, Any]) -> Run:
         run = cls.__new__(cls)
         run._raw, run._frames = None, parts
-        run.modelled, run.quality = about["modelled"], about["quality"]
+        run.modelled, run.quality, run.synthetic = about["modelled"], about["quality"], about["synthetic"]
         return run
 
     @property
@@ -91,55 +97,95 @@ class Run:
         return self.tearsheet().figures
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the run as a folder of Parquet files and run.json; whole or not at all."""
-        target = Path(path)
-        if target.exists() and not (target / "run.json").is_file():
-            raise DataError(f"{target} exists and is not a saved run")
+        """Write the run as a folder of Parquet files and run.json, whole or not at all, and return its path.
+
+        A saved run that stands there is replaced; raises DataError when anything else does.
+        """
+        target = Path(path).absolute()
+        if target.exists():
+            try:
+                _about(target)
+            except DataError as error:
+                raise DataError(f"{target} exists and is not overwritten: {error}") from error
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        temporary.mkdir()
+        work = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        fresh = work / "new"
+        fresh.mkdir(parents=True)
         try:
-            for name in PARTS:
-                self._frames[name].to_parquet(temporary / f"{name}.parquet", index=False)
-            about = {"schema_version": SCHEMA, "modelled": _plain(self.modelled), "quality": self.quality}
-            with written(temporary / "run.json") as file:
-                file.write_text(json.dumps(about, indent=1) + "\n")
+            self._write(fresh)
             if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
+                target.rename(work / "old")
+            fresh.rename(target)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if not target.exists() and (work / "old").exists():
+                (work / "old").rename(target)  # put back what stood there
+            shutil.rmtree(work, ignore_errors=True)
         return target
 
-    def __str__(self) -> str:
-        from arbkit.analysis.text import table_text
+    def _write(self, folder: Path) -> None:
+        for name in PARTS:
+            self._frames[name].to_parquet(folder / f"{name}.parquet", index=False)
+        about = {
+            "schema_version": SCHEMA,
+            "kind": KIND,
+            "synthetic": self.synthetic,
+            "modelled": plain(self.modelled),
+            "quality": plain(self.quality),
+            "files": {name: _digest(folder / f"{name}.parquet") for name in PARTS},
+        }
+        (folder / "run.json").write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
-        return table_text(self.summary())
+    def __str__(self) -> str:
+        return "\n".join([*labels(None, self.synthetic), table_text(self.summary())])
+
+    def __repr__(self) -> str:
+        return str(self)  # what a terminal shows of a value that was asked for
 
     def _repr_html_(self) -> str:
         if self._raw is not None:
             return self.tearsheet().summary_html()
-        return str(self.summary().to_html(index=False, float_format=lambda v: f"{v:.4g}"))
+        said = "".join(f"<p>{escape(line)}</p>" for line in labels(None, self.synthetic))
+        return said + str(self.summary().to_html(index=False, float_format=lambda v: f"{v:.4g}"))
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """Read a saved run; raise DataError naming what is missing or foreign."""
+    """Read a saved run; raise DataError naming the file that is missing, damaged or foreign."""
     folder = Path(path)
-    try:
-        about = json.loads((folder / "run.json").read_text())
-    except FileNotFoundError:
-        raise DataError(f"{folder} is not a saved run: it has no run.json") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{folder / 'run.json'} is damaged: {error}") from error
-    if about.get("schema_version") != SCHEMA:
-        raise DataError(f"{folder / 'run.json'}: schema_version {about.get('schema_version')!r} is not {SCHEMA}")
+    about = _about(folder)
     parts = {}
     for name in PARTS:
+        file = folder / f"{name}.parquet"
         try:
-            parts[name] = pd.read_parquet(folder / f"{name}.parquet")
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder / name}.parquet cannot be read: {error}") from error
+            found = _digest(file)
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read: {error}") from error
+        if found != about["files"].get(name):
+            raise DataError(f"{file}: is not the file that was saved: damaged or edited")
+        parts[name] = pd.read_parquet(file)
     return Run._loaded(parts, about)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """Return what run.json says; raise DataError unless it is that of a saved run."""
+    file = folder / "run.json"
+    if not file.is_file():
+        raise DataError(f"{folder}: not a saved run: there is no run.json in it")
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{file}: cannot be read: {error}") from error
+    if not isinstance(about, dict) or about.get("kind") != KIND:
+        raise DataError(f"{file}: was not written by arbkit")
+    if about.get("schema_version") != SCHEMA:
+        raise DataError(f"{file}: schema_version {about.get('schema_version')!r}, but this arbkit reads {SCHEMA}")
+    for key in ("synthetic", "modelled", "quality", "files"):
+        if key not in about:
+            raise DataError(f"{file}: field `{key}` is missing")
+    return about
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _equity_frame(equity: Sequence[Balance]) -> pd.DataFrame:
@@ -153,9 +199,3 @@ def _equity_frame(equity: Sequence[Balance]) -> pd.DataFrame:
         }
     )
     return frame.assign(equity=frame["cash"] + frame["locked"])
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: v if isinstance(v, (str, int, float, bool, type(None), dict)) else str(v) for name, v in values.items()
-    }
