@@ -80,5 +80,8 @@ class Comparison:
 
         return comparison_text(self.raw, self.table)
 
+    def __repr__(self) -> str:
+        return str(self)  # what a terminal shows of a value that was asked for
+
     def _repr_html_(self) -> str:
         return self.tearsheet().summary_html()

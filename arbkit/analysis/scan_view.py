@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from arbkit.analysis.definitions import SYNTHETIC
 from arbkit.core.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from arbkit.backtest.scan import ScanResult
 
 MICRO = 1e6
-SYNTHETIC = "synthetic flow: shows method, not market truth"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ class ScanReport:
             }
         )
         frame = frame.astype({"start": "datetime64[ns, UTC]", "end": "datetime64[ns, UTC]"})
-        frame.attrs = {"modelled": self.modelled, "counters": self.counters, "edge": self.edge}
+        frame.attrs = {
+            "modelled": self.modelled,
+            "counters": self.counters,
+            "edge": self.edge,
+            "synthetic": self.synthetic,
+        }
         return frame
 
     @property
@@ -62,18 +67,13 @@ class ScanReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report for JSON: episodes with ISO times, counters, assumptions and the tape's quality."""
-        rows = self.frame.assign(
-            start=self.frame["start"].map(lambda t: t.isoformat()), end=self.frame["end"].map(lambda t: t.isoformat())
-        )
-        episodes = [
-            {k: (None if isinstance(v, float) and v != v else v) for k, v in row.items()}
-            for row in rows.to_dict(orient="records")
-        ]
+        from arbkit.analysis.text import json_rows, plain
+
         return {
-            "episodes": episodes,
+            "episodes": json_rows(self.frame),
             "counters": self.counters,
-            "modelled": {name: str(value) for name, value in self.modelled.items()},
-            "quality": self.quality,
+            "modelled": plain({"edge": self.edge, "synthetic": self.synthetic} | self.modelled),
+            "quality": plain(self.quality),
         }
 
     def __str__(self) -> str:
@@ -86,6 +86,8 @@ class ScanReport:
                 f"median edge {group['edge'].median() * 100:.2f} cents a share"
             )
         lines += [f"  {name}: {value}" for name, value in self.counters.items()]
+        if "scan_interrupted" in self.modelled:
+            lines.append(f"interrupted: {self.modelled['scan_interrupted']}")
         if len(frame):
             shown = frame.head(20).drop(columns=["opportunity_id"])
             shown = shown.assign(
