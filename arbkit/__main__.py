@@ -1,5 +1,5 @@
 """`python -m arbkit` is the `arbkit` command."""
 
-from arbkit.cli import main
+from arbkit.cli import app
 
-main()
+app(prog_name="arbkit")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -25,8 +24,8 @@ app = typer.Typer(
 T = TypeVar("T")
 
 Kinds = Annotated[str, typer.Option("--kinds", help="Which baskets: complement, outcomes, cross_venue.")]
-MinEdge = Annotated[float, typer.Option("--min-edge", help="Dollars per basket share.")]
-Edge = Annotated[str, typer.Option("--edge", help="net or gross of fees.")]
+MinEdge = Annotated[float | None, typer.Option("--min-edge", help="Dollars per basket share (0.0001).")]
+Edge = Annotated[str | None, typer.Option("--edge", help="net (the default) or gross of fees.")]
 Rearm = Annotated[float, typer.Option("--rearm-s", help="Re-entry within this many seconds continues an episode.")]
 Assume = Annotated[str | None, typer.Option("--assume-fees", help="Fee rule where the tape's own is unknown.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result here too.")]
@@ -34,12 +33,12 @@ ALL_KINDS = "complement,outcomes,cross_venue"
 
 
 def _refusable(work: Callable[[], T]) -> T:
-    """Turn what arbkit refuses into one line and exit code 1; anything else is a bug and keeps its traceback."""
+    """Turn what arbkit or the disk refuses into exit code 1 and its reason; a bug keeps its traceback."""
     from arbkit.core.errors import ArbkitError
 
     try:
         return work()
-    except ArbkitError as refusal:
+    except (ArbkitError, OSError) as refusal:
         typer.echo(f"refused: {refusal}", err=True)
         raise typer.Exit(1) from None
 
@@ -55,20 +54,17 @@ def _list(text: str, what: str) -> list[str]:
     return items
 
 
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = _list(text, "--kinds")
-    for kind in kinds:
-        if kind not in ALL_KINDS.split(","):
-            raise _usage(f"--kinds: {kind!r} is not one of {ALL_KINDS}")
-    return tuple(kinds)
+def _some_of(text: str, what: str, known: str) -> tuple[str, ...]:
+    """Return the words of a list; one that is not known is wrong usage."""
+    words = _list(text.lower(), what)
+    for word in words:
+        _one_of(word, what, known)
+    return tuple(words)
 
 
-def _strategies(text: str) -> tuple[str, ...]:
-    names = [name.upper() for name in _list(text, "--strategies")]
-    for name in names:
-        if name not in ("MARKET", "LIMIT", "HYBRID"):
-            raise _usage(f"--strategies: {name!r} is not one of market, limit, hybrid")
-    return tuple(names)
+def _one_of(word: str | None, what: str, known: str) -> None:
+    if word is not None and word not in known.split(","):
+        raise _usage(f"{what}: {word!r} is not one of {known.replace(',', ', ')}")
 
 
 def _latencies(text: str | None) -> tuple[float, ...]:
@@ -76,7 +72,7 @@ def _latencies(text: str | None) -> tuple[float, ...]:
         return ()
     try:
         return tuple(float(item) for item in _list(text, "--latency-ms"))
-    except ValueError:
+    except ValueError:  # a latency that is a number but cannot be meant is refused by the scenario
         raise _usage(f"--latency-ms: not numbers: {text!r}") from None
 
 
@@ -102,6 +98,7 @@ def _settings(items: list[str], seed: int) -> tuple[ExecutionConfig, Scenario]:
             found[part][setting] = json.loads(value)
         except json.JSONDecodeError:
             found[part][setting] = value.strip()
+    # A value that cannot be meant is refused like anything else that arbkit refuses.
     return (
         _refusable(lambda: ExecutionConfig(**found["config"])),
         _refusable(lambda: Scenario(**found["scenario"])),
@@ -113,9 +110,20 @@ def _write_json(path: Path | None, content: dict[str, Any]) -> None:
         return
     from arbkit.core.files import written
 
-    with written(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+    def work() -> None:
+        with written(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    _refusable(work)
     typer.echo(f"json: {path}")
+
+
+def _write_report(path: Path, comparison: Comparison) -> None:
+    page = comparison.tearsheet()
+    _refusable(lambda: page.save(path))
+    typer.echo(f"report: {path.resolve()}")
 
 
 @app.command("import")
@@ -139,14 +147,15 @@ def import_(
 def scan(
     tape: Annotated[Path, typer.Argument(help="A tape folder.")],
     kinds: Kinds = ALL_KINDS,
-    min_edge: MinEdge = 0.0001,
-    edge: Edge = "net",
+    min_edge: MinEdge = None,
+    edge: Edge = None,
     rearm_s: Rearm = 1.0,
     assume_fees: Assume = None,
     json_file: Json = None,
 ) -> None:
     """List the episodes in which a basket was executable with an edge."""
-    chosen = _kinds(kinds)
+    chosen = _some_of(kinds, "--kinds", ALL_KINDS)
+    _one_of(edge, "--edge", "net,gross")
 
     def work() -> dict[str, Any]:
         from arbkit.analysis.results import scan_report
@@ -167,8 +176,8 @@ def compare(
     strategies: Annotated[str, typer.Option(help="Any of market,limit,hybrid.")] = "market,limit,hybrid",
     kinds: Kinds = ALL_KINDS,
     latency_ms: Annotated[str | None, typer.Option("--latency-ms", help="One way to the venue: 20,100.")] = None,
-    min_edge: MinEdge = 0.0001,
-    edge: Edge = "net",
+    min_edge: MinEdge = None,
+    edge: Edge = None,
     rearm_s: Rearm = 1.0,
     assume_fees: Assume = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="config.x=... or scenario.y=...")] = None,
@@ -180,7 +189,11 @@ def compare(
     html: Annotated[Path | None, typer.Option("--html", help="Write the report here, one file.")] = None,
 ) -> None:
     """Run the live engine over every opportunity with each strategy, and compare."""
-    chosen, names, delays = _kinds(kinds), _strategies(strategies), _latencies(latency_ms)
+    chosen = _some_of(kinds, "--kinds", ALL_KINDS)
+    names = _some_of(strategies, "--strategies", "market,limit,hybrid")
+    _one_of(edge, "--edge", "net,gross")
+    _one_of(mode, "--mode", "each,portfolio")
+    delays = _latencies(latency_ms)
     config, scenario = _settings(set_ or [], seed)
 
     def work() -> Comparison:
@@ -209,8 +222,7 @@ def compare(
     typer.echo(str(comparison))
     _write_json(json_file, comparison.to_dict())
     if html is not None:
-        _refusable(lambda: comparison.tearsheet().save(html))
-        typer.echo(f"report: {html}")
+        _write_report(html, comparison)
 
 
 @app.command()
@@ -232,17 +244,4 @@ def demo(
     comparison = _refusable(work)
     typer.echo(str(comparison))
     _write_json(json_file, comparison.to_dict())
-    _refusable(lambda: comparison.tearsheet().save(html))
-    typer.echo(f"report: {html.resolve()}")
-
-
-def main() -> None:
-    """Run the command line; Ctrl-C ends it with one line."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-
-
-if __name__ == "__main__":
-    main()
+    _write_report(html, comparison)

@@ -85,6 +85,7 @@ class _Question:
             "max_size": size(str(self.config.max_size)),
             "max_exposure": cash(self.config.max_exposure),
             "fees": self.fees,
+            "gross": self.edge == "gross",
             "max_silence_ns": self.scenario.max_silence_ns,
             "settle_ns": self.scenario.mirror_settle_ns,
             "feed_ns": self.scenario.feed_ns,
@@ -96,8 +97,7 @@ class _Question:
                 self.tape,
                 self.baskets,
                 min_edge=cash(self.config.min_edge),
-                gross=self.edge == "gross",
-                rearm_ns=round(self.rearm_s * NS_PER_S),
+                    rearm_ns=round(self.rearm_s * NS_PER_S),
                 progress=bar,
                 **common,
             )
@@ -205,14 +205,14 @@ def _question(
 def scan_report(
     tape: Tape,
     baskets: Sequence[Basket],
-    min_edge: float = 0.0001,
-    edge: str = "net",
+    min_edge: float | None = None,
+    edge: str | None = None,
     rearm_s: float = 1.0,
     assume_fees: str | None = None,
 ) -> ScanReport:
-    """Return the episodes of a tape with what was counted on the way and what was assumed."""
+    """Return the episodes of a tape with what was counted on the way and what was assumed; see `scan`."""
     question = _question(tape, baskets, min_edge=min_edge, edge=edge, rearm_s=rearm_s, assume_fees=assume_fees)
-    return ScanReport(question.scanned, edge, question.modelled(), tape.quality.to_dict(), tape.synthetic)
+    return ScanReport(question.scanned, question.edge, question.modelled(), tape.quality.to_dict(), tape.synthetic)
 
 
 def scan(
