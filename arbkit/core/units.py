@@ -4,7 +4,7 @@ Millionths are the unit of collateral and outcome tokens on chain, they hold the
 and they survive a change of tick. Text and decimals exist only at the edges, floats only in `analysis`.
 """
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation, Overflow
 from typing import NewType
 
 Price = NewType("Price", int)  # millionths of a dollar per share, 0..1_000_000
@@ -20,7 +20,7 @@ def _scaled(text: str | int | Decimal, what: str) -> int:
     try:
         scaled = Decimal(text) * MICRO
         whole = scaled.is_finite() and scaled % 1 == 0
-    except InvalidOperation:  # no number, or one of more digits than a decimal can be divided in
+    except (InvalidOperation, Overflow):  # no number, or one of more digits than a decimal can be divided in
         raise ValueError(f"not {what}: {text!r}") from None
     if not whole:
         raise ValueError(f"not {what} in millionths: {text!r}")
@@ -46,12 +46,12 @@ def size(text: str | int | Decimal) -> Size:
 def cash(text: str | float | Decimal, *, rounding: str = ROUND_CEILING) -> Cash:
     """Read an amount of dollars given by a person; a fraction of a millionth rounds by `rounding`."""
     try:
-        value = Decimal(str(text))
-    except InvalidOperation:
+        scaled = Decimal(str(text)) * MICRO
+    except (InvalidOperation, Overflow):
         raise ValueError(f"not an amount of dollars: {text!r}") from None
-    if not value.is_finite():
+    if not scaled.is_finite():
         raise ValueError(f"not an amount of dollars: {text!r}")
-    return Cash(int((value * MICRO).to_integral_value(rounding=rounding)))
+    return Cash(int(scaled.to_integral_value(rounding=rounding)))
 
 
 def cost(price: int, size: int) -> Cash:

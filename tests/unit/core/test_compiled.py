@@ -1,0 +1,95 @@
+"""The cache of compiled code is never stale: tried on a small package with the very same `compiled`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import arbkit.core.compiled as module
+from arbkit.core.compiled import source_hash
+
+FILES = {
+    "arbkit/__init__.py": "",
+    "arbkit/core/__init__.py": "",
+    "arbkit/core/codes.py": "STEP = 1\nunused = 0\n",
+    "arbkit/callee.py": (
+        "from arbkit.core.codes import STEP\nfrom arbkit.core.compiled import compiled\n\n\n"
+        "@compiled\ndef callee(x):\n    return 10 * x + STEP\n"
+    ),
+    "arbkit/caller.py": (
+        "from arbkit.callee import callee\nfrom arbkit.core.compiled import compiled\n\n\n"
+        "@compiled\ndef caller(x):\n    return callee(x) + 100\n"
+    ),
+    "arbkit/plain.py": "def plain(x):\n    return x\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (tmp_path / "arbkit/core/compiled.py").write_text(Path(module.__file__).read_text())
+    return tmp_path
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def answer(package: Path) -> int:
+    """Call the outer function in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from arbkit.caller import caller; print(caller(1))"],
+        cwd=package,
+        env={**os.environ, "ARBKIT_CACHE": str(package / "cache"), "PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def test_an_edited_callee_or_constant_of_another_file_is_compiled_anew(package: Path) -> None:
+    cache = package / "cache"
+    assert answer(package) == 111
+    assert answer(package) == 111
+    assert len(list(cache.iterdir())) == 1
+    assert list(cache.rglob("*caller*.nbi"))
+    edit(package / "arbkit/callee.py", "10 * x", "20 * x")
+    assert answer(package) == 121
+    edit(package / "arbkit/core/codes.py", "STEP = 1", "STEP = 2")
+    assert answer(package) == 122
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_what_compiled_code_is_made_of_changes_the_hash_and_nothing_else_does(package: Path) -> None:
+    where = package / "arbkit"
+    before = source_hash(where)
+    edit(where / "plain.py", "return x", "return -x")
+    assert source_hash(where) == before
+    edit(where / "callee.py", "10 * x", "20 * x")
+    after = source_hash(where)
+    assert after != before
+    edit(where / "core/codes.py", "STEP = 1", "STEP = 3")
+    assert source_hash(where) not in (before, after)
+
+
+def test_the_cache_stands_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ARBKIT_CACHE", str(tmp_path))
+    assert module.cache_home() == tmp_path
+    monkeypatch.delenv("ARBKIT_CACHE")
+    assert module.cache_home() == Path.home() / ".cache" / "arbkit"
+
+
+def test_the_users_own_cache_folder_stays_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert module.compiled(edit) is not edit
+    assert str(tmp_path) == numba.config.CACHE_DIR
