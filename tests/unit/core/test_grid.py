@@ -1,4 +1,5 @@
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def grids(draw: st.DrawFn) -> Grid:
         return draw(every_grid)
     cuts = sorted({0, MICRO, *draw(st.lists(st.integers(1, 99).map(lambda c: c * 10_000), max_size=4))})
     steps = st.sampled_from([100, 250, 500, 1_000, 2_500, 5_000, 10_000])
-    return Grid(tuple((a, b, draw(steps)) for a, b in zip(cuts, cuts[1:], strict=False)))
+    return Grid(tuple((a, b, draw(steps)) for a, b in pairwise(cuts)))
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,9 @@ def histories(draw: st.DrawFn) -> list[OrderReport]:
     if draw(st.booleans()) and filled < 100:
         fills, filled = (*fills, fill(9, 100 - filled)), 100
     last = S.FILLED if filled == 100 else draw(st.sampled_from([S.CANCELLED, S.EXPIRED]))
-    said = [OrderReport("o", S.OPEN)]
-    for n in range(1, len(fills)):
-        said.append(OrderReport("o", draw(st.sampled_from([S.OPEN, S.PARTIAL])), fills[:n]))
-    return [*said, OrderReport("o", last, fills, reason="over")]
+    alive = st.sampled_from([S.OPEN, S.PARTIAL])
+    said = [OrderReport("o", draw(alive), fills[:n]) for n in range(1, len(fills))]
+    return [OrderReport("o", S.OPEN), *said, OrderReport("o", last, fills, reason="over")]
 
 
 @given(histories(), st.data(), st.sampled_from([S.SUBMITTED, S.UNKNOWN, S.OPEN, S.PENDING_CANCEL]))

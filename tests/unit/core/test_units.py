@@ -24,9 +24,9 @@ def test_what_is_no_price_is_refused(text: str) -> None:
         price(text)
 
 
-def test_a_binary_fraction_is_no_price() -> None:
+def test_a_fraction_that_millionths_cannot_hold_is_no_price() -> None:
     with pytest.raises(ValueError, match="in millionths"):
-        price(Decimal(0.1))
+        price(Decimal(3) / 7)
 
 
 @pytest.mark.parametrize("text", ["-1", "0.0000001", "nan", "many"])
