@@ -97,7 +97,7 @@ class _Question:
                 self.tape,
                 self.baskets,
                 min_edge=cash(self.config.min_edge),
-                    rearm_ns=round(self.rearm_s * NS_PER_S),
+                rearm_ns=round(self.rearm_s * NS_PER_S),
                 progress=bar,
                 **common,
             )
