@@ -186,7 +186,8 @@ def _question(
         ("tape", tape, Tape), ("config", config, ExecutionConfig), ("scenario", scenario, Scenario)
     ):  # fmt: skip
         if not isinstance(value, kind):
-            raise ConfigError(f"{what} must be a {kind.__name__}, not {value!r}")
+            way = "; read_tape makes one of a folder" if kind is Tape else ""
+            raise ConfigError(f"{what} must be of type {kind.__name__}, not {value!r}{way}")
     edge = config.edge if edge is None else edge
     gates: dict[str, Any] = {"edge": edge} if edge in EDGES else {}
     if study is not None:
