@@ -25,7 +25,7 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.model import Basket, Book, ExecutionStrategy
 from arbkit.core.units import NS_PER_S, cash, size
-from arbkit.fees import FeeRule, history_for
+from arbkit.fees import FeeRule, history_for, rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,9 @@ class _Question:
             raise DataError("no baskets: nothing on this tape belongs together; see arbkit.baskets and markets.toml")
         if not len(self.tape):
             raise DataError("the tape has no rows")
+        for name in (self.scenario.assume_fees or "").split(","):
+            if name.strip():
+                rule(name.strip())  # a name that is not known is refused even where no fee has to be assumed
         books = self.tape.markets.books
         for basket in self.baskets:
             if any(leg.index >= len(books) or books[leg.index] != leg for leg in basket.legs):
