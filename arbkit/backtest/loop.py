@@ -404,14 +404,14 @@ def run_virtual(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:
         return _drive(main, loop)
     context = contextvars.copy_context()
     with concurrent.futures.ThreadPoolExecutor(1, "arbkit-virtual-time") as pool:
-        future = pool.submit(context.run, _drive, main, loop)
         try:
+            future = pool.submit(context.run, _drive, main, loop)
             while not future.done():  # in short waits: an endless one cannot be interrupted on every system
                 concurrent.futures.wait([future], timeout=0.2)
+            return future.result()
         except KeyboardInterrupt:
             loop.interrupt()
             raise
-        return future.result()
 
 
 def _drive(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:

@@ -16,6 +16,7 @@ from arbkit.core.model import Basket, ExecutionStrategy, Outcome
 from arbkit.core.units import MICRO, NS_PER_S, Cash
 from arbkit.detection.baskets import baskets
 from arbkit.fees import rule
+from arbkit.history.importers import import_recording
 from arbkit.history.tape import Tape, read_tape
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal
@@ -89,6 +90,27 @@ def one(replay, at, opportunity, strategy, scenario, config, chunk_rows=200_000)
     result = world.run(engine.execute_opportunity(opportunity, strategy))
     world.check()
     return result, journal.digest()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("entry_ms", [0.0, 50.0, 1_000.0])
+def test_on_a_recorded_game_market_completes_what_counting_finds_still_there(
+    real_data: Path, tmp_path: Path, entry_ms: float
+) -> None:
+    """Both teams' markets of one Kalshi game, one clock, prints, a wild quarter of an hour."""
+    files = [real_data / "arbitrage-betting" / f"Kalshi_{team}_JAN07_WIN.csv.gz" for team in ("NYK", "LAC")]
+    import_recording(
+        [str(file) for file in files], tmp_path / "game", markets=DATA.parent / "tests/data/markets/nyk_lac.toml"
+    )
+    game = read_tape(tmp_path / "game")
+    episodes = scan_tape(
+        game, baskets(game), min_edge=Cash(100), gross=True, max_size=shares(100), max_exposure=Cash(10**12), fees=None
+    )
+    _, (cell,) = run_each(game, episodes, [(MARKET, Scenario(entry_ms=entry_ms))], NO_SLIP)
+    completed = tuple(result.outcome is Outcome.COMPLETED for result in cell.results)
+    print(f"{entry_ms:g} ms: {sum(completed)} of {len(completed)} completed")
+    assert len(completed) > 5
+    assert completed == cell.executable
 
 
 @pytest.mark.parametrize("strategy", [MARKET, LIMIT, HYBRID])

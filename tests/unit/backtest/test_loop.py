@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import gc
 import threading
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 
@@ -404,6 +406,41 @@ def test_an_interrupt_ends_the_run_at_its_next_step() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_virtual(main(), loop)
     assert loop.time() < 1_000
+
+
+def test_ctrl_c_in_a_notebook_ends_the_run_in_its_own_thread() -> None:
+    notebook = asyncio.new_event_loop()
+    virtual = SimLoop()
+
+    async def main() -> None:
+        for n in count():  # it would go on for ever
+            await asyncio.sleep(1)
+            if n == 20_000:  # by now the cell waits
+                _thread.interrupt_main()
+
+    async def cell() -> None:
+        run_virtual(main(), virtual)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            notebook.run_until_complete(cell())
+    finally:
+        notebook.close()
+    assert not virtual.is_running()
+
+
+def test_a_running_loop_is_neither_closed_nor_run_a_second_time() -> None:
+    loop = SimLoop()
+
+    async def main() -> None:
+        assert loop.is_running()
+        with pytest.raises(RuntimeError, match="running loop"):
+            loop.close()
+        with pytest.raises(RuntimeError, match="already"):
+            loop.run_forever()
+        await loop.shutdown_default_executor()
+
+    run_virtual(main(), loop)
 
 
 def test_a_loop_can_be_used_again_and_time_goes_on() -> None:
