@@ -337,6 +337,7 @@ def sample_tape(
                     found.append([at - 1, now, *decision, k, now, SHUT])
             if progress is not None:
                 progress(at, total)
+        at = total  # what comes after the last decision was not left out
     except KeyboardInterrupt:
         if not at:
             raise

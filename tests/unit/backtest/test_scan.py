@@ -215,3 +215,13 @@ def test_the_row_of_a_decision_is_the_last_one_received_by_then() -> None:
     found = sample(tape, 50)
     received = np.searchsorted(tape.rows.ts_recv, found.start, side="right") - 1
     assert found.start_row.tolist() == received.tolist()
+
+
+def test_a_study_that_ends_between_two_decisions_has_looked_at_the_whole_tape() -> None:
+    tape = apart().mark(120).mark(140).tape()
+
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    assert sample(tape, 100).rows == len(tape)
+    assert sample(tape, 100, progress=stop).rows == len(tape) - 2
