@@ -322,7 +322,7 @@ class ParallelExecutor(OrderDesk):
         work.reason = reason
         if any(over):
             named = [f"{size / MICRO:g} {view.book.name}" for view, size in zip(views, over, strict=True) if size]
-            work.notes.append(f"pnl marks unhedged shares at the received bid: {', '.join(named)}")
+            work.notes.append(f"pnl marks unhedged shares at the received bids: {', '.join(named)}")
         log.error("trade.escalated", extra={"trade": work.trade.id, "reason": reason})
         return self._close(work, Outcome.ESCALATED, TradeState.ESCALATED, unhedged)
 

@@ -152,7 +152,7 @@ def priced(trade: MultiLegTrade, target: Target, views: Sequence[BookView], term
 
 
 def _marked(trade: MultiLegTrade, ladders: Sequence[_Ladder], views: Sequence[BookView]) -> Cash:
-    """Return what would be held after a part was done: whole baskets at their floor, the rest at the best bids."""
+    """Return what would be held after a part was done: whole baskets at their floor, the rest at the bids."""
     moved = {ladder.leg: ladder.side * ladder.available() for ladder in ladders}
     held = [leg.held + moved.get(leg.index, 0) for leg in trade.legs]
     return Cash(
@@ -162,9 +162,15 @@ def _marked(trade: MultiLegTrade, ladders: Sequence[_Ladder], views: Sequence[Bo
 
 
 def bid_value(view: BookView, size: int) -> Cash:
-    """Return what shares are worth at the best bid as received, nothing where there is none or it cannot be read."""
-    bids = view.bids() if view.health is Health.OK else ()
-    return proceeds(bids[0].price, size) if bids else Cash(0)
+    """Return what selling shares into the bids as received would bring after the taker's fee, never below nothing.
+
+    Shares beyond what stands there are worth nothing, as is everything where the book cannot be read.
+    """
+    taken = walk(view.bids(), size) if view.health is Health.OK else []
+    if not taken:
+        return Cash(0)
+    money = sum(proceeds(price, part) for price, part in taken)
+    return Cash(max(0, money - view.fees.order_fee(taken, maker=False)))
 
 
 class _Ladder:
