@@ -7,7 +7,7 @@ bar when they take long. `Comparison` and `Run` show themselves in a notebook an
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,8 @@ class _Question:
     def __post_init__(self) -> None:
         if self.edge not in EDGES:
             raise ConfigError(f"edge must be 'net' or 'gross', not {self.edge!r}")
-        if not 0 <= self.rearm_s <= 86_400:
+        rearm_s: object = self.rearm_s
+        if not isinstance(rearm_s, (int, float)) or not 0 <= self.rearm_s <= 86_400:
             raise ConfigError(f"rearm_s = {self.rearm_s!r} is outside 0..86400 seconds")
         if not self.baskets:
             raise DataError("no baskets: nothing on this tape belongs together; see arbkit.baskets and markets.toml")
@@ -123,7 +124,9 @@ class _Question:
             "max_size": f"{config.max_size:g} shares",
             "max_exposure": f"{config.max_exposure:g} dollars at risk while legs differ",
             "slippage_cap": _say_cap(config),
-            "edge_protected": "yes" if config.protect_edge else "NO: caps ignore the edge, a fill may lose money",
+            "edge_protected": "yes: caps spend the net edge and no more, but for the larger fee at a worse price"
+            if config.protect_edge
+            else "NO: caps ignore the edge, a fill may lose money",
             "limit_timeout_s": config.limit_timeout_s,
             "hybrid_patience_s": config.hybrid_patience_s,
             "max_unwind_loss": f"{config.max_unwind_loss:.0%} of the trade's cost",
@@ -184,7 +187,8 @@ def _question(
 ) -> _Question:
     from arbkit.history.tape import Tape
 
-    config, scenario = config or ExecutionConfig(), scenario or Scenario()
+    config = ExecutionConfig() if config is None else config
+    scenario = Scenario() if scenario is None else scenario
     for what, value, kind in (
         ("tape", tape, Tape), ("config", config, ExecutionConfig), ("scenario", scenario, Scenario)
     ):  # fmt: skip
@@ -199,6 +203,9 @@ def _question(
         gates["min_edge"] = min_edge
     if assume_fees is not None:
         scenario = replace(scenario, assume_fees=assume_fees)
+    given: object = baskets
+    if isinstance(given, str) or not isinstance(given, (Basket, Iterable)):
+        raise ConfigError(f"baskets must be those that arbkit.baskets makes, not {given!r}")
     chosen = (baskets,) if isinstance(baskets, Basket) else tuple(baskets)
     for basket in chosen:
         if not isinstance(basket, Basket):
@@ -378,7 +385,9 @@ def _portfolio(
         modelled=modelled
         | {
             "mode": "portfolio: one continuous run per strategy, not paired",
-            "escalations": "acknowledged at once; a live engine would take no entries until a person has looked",
+            "escalations": "acknowledged at once, a live engine would take no entries until a person has looked; "
+            "what they leave unhedged counts nothing in equity, and in pnl what the bids would pay",
+            "counters": "seen are the episodes of the received books; those that own impact removed have no column",
         },
         quality=question.tape.quality.to_dict(),
         synthetic=question.tape.synthetic,

@@ -47,13 +47,14 @@ World = Mapping[Market, int]  # what YES pays on each market
 Books = Mapping[tuple[str, str, str], Book]  # by venue, market id and outcome
 
 
-def baskets(tape_or_markets: HasMarkets | MarketTable, kinds: Sequence[str] = KINDS) -> list[Basket]:
+def baskets(tape_or_markets: HasMarkets | MarketTable, kinds: Sequence[str] | str = KINDS) -> list[Basket]:
     """Return every basket of these kinds that the market table allows, in the table's order.
 
     A kind that does not occur gives none. Raises DataError naming market and field where a kind occurs but what it
     rests on is unknown, and where nothing was found only because no event is known; ConfigError for other kinds.
     """
     table = tape_or_markets if isinstance(tape_or_markets, MarketTable) else tape_or_markets.markets
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ConfigError(f"no kind of basket is called {unknown[0]!r}; there are {', '.join(KINDS)}")
