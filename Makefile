@@ -22,6 +22,15 @@ help:  ## list the targets
 env:
 	@cat pyproject.toml constraints.txt | cmp -s - $(STAMP) && [ -x $(BIN)/python ] || $(MAKE) install
 
+# A comparison of seconds on a tape of one minute: everything compiled is used in it.
+define WARM
+import arbkit as ak
+from arbkit.history.synthetic import SyntheticSpec
+tape = ak.synthetic_tape(SyntheticSpec(minutes=1.0, episodes=6))
+ak.compare(tape, ak.baskets(tape))
+endef
+export WARM
+
 .PHONY: install
 install:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || { \
@@ -37,6 +46,8 @@ install:
 	  echo "could not make $(VENV): neither uv nor '$(PYTHON) -m venv' works here" \
 	    "(on Debian and Ubuntu: apt install python3-venv; or install uv)." >&2; rm -rf $(VENV); exit 1; \
 	fi || { echo "the packages could not be installed: read the lines above; then run make again." >&2; exit 1; }
+	@echo "compiling the kernels (once for each version of them)"
+	@$(BIN)/python -W ignore -c "$$WARM" 2>/dev/null || echo "the kernels could not be compiled now: the first run will" >&2
 	@cat pyproject.toml constraints.txt > $(STAMP)
 
 demo: env  ## the whole way from a tape to a comparison, on shipped data
