@@ -47,7 +47,7 @@ install:
 	    "(on Debian and Ubuntu: apt install python3-venv; or install uv)." >&2; rm -rf $(VENV); exit 1; \
 	fi || { echo "the packages could not be installed: read the lines above; then run make again." >&2; exit 1; }
 	@echo "compiling the kernels (once for each version of them)"
-	@$(BIN)/python -W ignore -c "$$WARM" 2>/dev/null || echo "the kernels could not be compiled now: the first run will" >&2
+	@$(BIN)/python -W ignore -c "$$WARM" || echo "the kernels could not be compiled now (see above); the first run tries again" >&2
 	@cat pyproject.toml constraints.txt > $(STAMP)
 
 demo: env  ## the whole way from a tape to a comparison, on shipped data
