@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from arbkit.journal.codec import Fact, digest, encode, fact_of
 
-class Fact(NamedTuple):
-    """One fact about an order or trade: when (ns), what, about which key, and its data as (name, value), by name."""
-
-    at: int
-    fact: str
-    key: str
-    data: tuple[tuple[str, object], ...]
-
-    def get(self, name: str) -> object:
-        """Return one value of the data; KeyError when it has none of that name."""
-        return dict(self.data)[name]
+__all__ = ["Fact", "MemoryJournal", "digest_of"]
 
 
 class MemoryJournal:
@@ -33,8 +22,10 @@ class MemoryJournal:
 
     def append(self, at: int, fact: str, key: str, **data: object) -> None:
         """Record a fact; TypeError for a value without one exact spelling (a float, a set, an object)."""
-        kept = tuple(sorted((name, _exact(name, value)) for name, value in data.items()))
-        self._facts.append(Fact(at, fact, key, kept))
+        self._facts.append(fact_of(at, fact, key, data))
+
+    async def durable(self, *, reducing: bool = False) -> None:
+        """Return at once: nothing here outlives the process, and no simulation has to wait for it."""
 
     def of(self, key: str) -> tuple[Fact, ...]:
         """Return the facts about one order or trade, oldest first."""
@@ -42,31 +33,14 @@ class MemoryJournal:
 
     def lines(self) -> Iterable[bytes]:
         """Yield every fact in its one canonical spelling."""
-        for at, fact, key, data in self._facts:
-            text = json.dumps([at, fact, key, dict(data)], separators=(",", ":"), sort_keys=True)
-            yield text.encode() + b"\n"
+        for fact in self._facts:
+            yield encode(fact) + b"\n"
 
     def digest(self) -> str:
         """Return the sha256 over all facts in order: equal runs have equal digests, whatever process they ran in."""
-        found = hashlib.sha256()
-        for line in self.lines():
-            found.update(line)
-        return found.hexdigest()
+        return digest(self._facts)
 
 
 def digest_of(digests: Iterable[str]) -> str:
     """Return one hash over the digests of several journals, in the order given."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def _exact(name: str, value: object) -> object:
-    """Return a value in a form that cannot change and is always written the same."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value)  # an IntEnum is written as its number
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, (tuple, list)):
-        return tuple(_exact(name, item) for item in value)
-    raise TypeError(f"a journal keeps whole numbers, texts, truths and tuples, not {name}={value!r}")

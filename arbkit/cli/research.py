@@ -1,27 +1,19 @@
-"""The command line: `arbkit demo | import | scan | compare`. Exit 0 done, 1 refused with a reason, 2 wrong usage."""
+"""`arbkit demo | import | scan | compare`: from recordings to an answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from arbkit.cli.base import app, refusable, usage
 
 if TYPE_CHECKING:
     from arbkit.analysis.results import Comparison
     from arbkit.backtest.scenario import Scenario
     from arbkit.core.config import ExecutionConfig
-
-app = typer.Typer(
-    name="arbkit",
-    help="Compare MARKET, LIMIT and HYBRID execution of multi-leg arbitrage on recorded order books.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-T = TypeVar("T")
 
 Kinds = Annotated[str, typer.Option("--kinds", help="Which baskets: complement, outcomes, cross_venue.")]
 MinEdge = Annotated[float | None, typer.Option("--min-edge", help="Dollars per basket share (0.0001).")]
@@ -32,25 +24,10 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write the result here
 ALL_KINDS = "complement,outcomes,cross_venue"
 
 
-def _refusable(work: Callable[[], T]) -> T:
-    """Turn what arbkit or the disk refuses into exit code 1 and its reason; a bug keeps its traceback."""
-    from arbkit.core.errors import ArbkitError
-
-    try:
-        return work()
-    except (ArbkitError, OSError) as refusal:
-        typer.echo(f"refused: {refusal}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _usage(message: str) -> typer.BadParameter:
-    return typer.BadParameter(message)
-
-
 def _list(text: str, what: str) -> list[str]:
     items = [item.strip() for item in text.split(",") if item.strip()]
     if not items:
-        raise _usage(f"{what}: nothing given")
+        raise usage(f"{what}: nothing given")
     return items
 
 
@@ -64,7 +41,7 @@ def _some_of(text: str, what: str, known: str) -> tuple[str, ...]:
 
 def _one_of(word: str | None, what: str, known: str) -> None:
     if word is not None and word not in known.split(","):
-        raise _usage(f"{what}: {word!r} is not one of {known.replace(',', ', ')}")
+        raise usage(f"{what}: {word!r} is not one of {known.replace(',', ', ')}")
 
 
 def _latencies(text: str | None) -> tuple[float, ...]:
@@ -73,7 +50,7 @@ def _latencies(text: str | None) -> tuple[float, ...]:
     try:
         return tuple(float(item) for item in _list(text, "--latency-ms"))
     except ValueError:  # a latency that is a number but cannot be meant is refused by the scenario
-        raise _usage(f"--latency-ms: not numbers: {text!r}") from None
+        raise usage(f"--latency-ms: not numbers: {text!r}") from None
 
 
 def _settings(items: list[str], seed: int) -> tuple[ExecutionConfig, Scenario]:
@@ -93,15 +70,15 @@ def _settings(items: list[str], seed: int) -> tuple[ExecutionConfig, Scenario]:
         part, _, setting = name.strip().partition(".")
         if not equals or part not in known or setting not in known[part]:
             names = ", ".join(f"{p}.{n}" for p in known for n in sorted(known[p]))
-            raise _usage(f"--set {item!r}: known are {names}")
+            raise usage(f"--set {item!r}: known are {names}")
         try:
             found[part][setting] = json.loads(value)
         except json.JSONDecodeError:
             found[part][setting] = value.strip()
     # A value that cannot be meant is refused like anything else that arbkit refuses.
     return (
-        _refusable(lambda: ExecutionConfig(**found["config"])),
-        _refusable(lambda: Scenario(**found["scenario"])),
+        refusable(lambda: ExecutionConfig(**found["config"])),
+        refusable(lambda: Scenario(**found["scenario"])),
     )
 
 
@@ -116,13 +93,13 @@ def _write_json(path: Path | None, content: dict[str, Any]) -> None:
         with written(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    _refusable(work)
+    refusable(work)
     typer.echo(f"json: {path}")
 
 
 def _write_report(path: Path, comparison: Comparison) -> None:
     page = comparison.tearsheet()
-    _refusable(lambda: page.save(path))
+    refusable(lambda: page.save(path))
     typer.echo(f"report: {path.resolve()}")
 
 
@@ -135,10 +112,10 @@ def import_(
 ) -> None:
     """Read recordings into one tape."""
     if len(paths) < 2:
-        raise _usage("give at least one recording and the folder of the tape")
+        raise usage("give at least one recording and the folder of the tape")
     from arbkit.history.importers import import_recording
 
-    report = _refusable(lambda: import_recording(paths[:-1], paths[-1], markets=markets, format=format))
+    report = refusable(lambda: import_recording(paths[:-1], paths[-1], markets=markets, format=format))
     typer.echo(str(report))
     _write_json(json_file, report.to_dict())
 
@@ -167,7 +144,7 @@ def scan(
         typer.echo(str(report))
         return report.to_dict()
 
-    _write_json(json_file, _refusable(work))
+    _write_json(json_file, refusable(work))
 
 
 @app.command()
@@ -218,7 +195,7 @@ def compare(
             study=study,
         )
 
-    comparison = _refusable(work)
+    comparison = refusable(work)
     typer.echo(str(comparison))
     _write_json(json_file, comparison.to_dict())
     if html is not None:
@@ -241,7 +218,7 @@ def demo(
         recorded = read_tape(shipped("synthetic_two_market"))
         return compare_(recorded, baskets(recorded), latencies_ms=(20.0, 100.0, 250.0))
 
-    comparison = _refusable(work)
+    comparison = refusable(work)
     typer.echo(str(comparison))
     _write_json(json_file, comparison.to_dict())
     _write_report(html, comparison)

@@ -1,0 +1,354 @@
+"""The state as a fold over the journal: what is open, what is owed, what is barred, from the facts alone.
+
+What is closed is dropped as soon as nothing more can happen to it, so a long journal folds in the memory of what is
+open. Applying the same facts twice to two states gives equal states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from arbkit.core.errors import JournalDamaged
+from arbkit.core.model import (
+    ArbitrageOpportunity,
+    Basket,
+    Book,
+    ExecutionResult,
+    ExecutionStrategy,
+    Fill,
+    Kind,
+    Market,
+    MultiLegTrade,
+    Order,
+    OrderStatus,
+    Outcome,
+    Purpose,
+    Settlement,
+    Side,
+    TimeInForce,
+    TradeLeg,
+    TradeState,
+)
+from arbkit.core.units import Cash, Price, Size
+from arbkit.journal.ledger import Ledger
+from arbkit.journal.memory import Fact
+
+
+class NamedBooks(dict[str, Book]):
+    """Books by name; one that is not known is made of its name alone, which is enough to count its fills."""
+
+    def __missing__(self, name: str) -> Book:
+        venue, _, rest = name.partition(":")
+        market, _, outcome = rest.rpartition(":")
+        if outcome not in ("yes", "no") or not market:
+            raise JournalDamaged(f"{name!r} is no name of a book")
+        index = -1 - len(self)
+        self[name] = book = Book(index, Market(venue=venue, id=market), outcome, index)  # type: ignore[arg-type]
+        return book
+
+
+def named_books(books: Iterable[Book]) -> NamedBooks:
+    """Return the books of a market table by name."""
+    return NamedBooks({book.name: book for book in books})
+
+
+@dataclass(slots=True)
+class OpenTrade:
+    """A trade that was planned and is not over, without its orders; `costs` is its reservation, leg by leg."""
+
+    trade: MultiLegTrade
+    caps: tuple[Price, ...]
+    costs: tuple[Cash, ...]
+    planned_at: int
+    undo: str = ""
+    done: ExecutionResult | None = None  # an escalated trade is done, and stays until it is seen to and all is final
+    seen_to: bool = False
+    orders: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that the facts so far say. `apply` is the only way to change it.
+
+    `on_done` hears of every trade that ended, with all its orders; `on_closed` of an escalated one that was seen to
+    and in which nothing is open; `on_late` of every change to one that had ended.
+    """
+
+    books: Mapping[str, Book] = field(default_factory=NamedBooks)
+    on_done: Callable[[ExecutionResult], None] | None = None
+    on_closed: Callable[[str], None] | None = None
+    on_late: Callable[[MultiLegTrade], None] | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    trades: dict[str, OpenTrade] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    sent_at: dict[str, int] = field(default_factory=dict)  # ns, by order: its last send on record, else its intent
+    homes: dict[str, tuple[str, int]] = field(default_factory=dict)  # order -> trade, leg
+    blocked: dict[str, str] = field(default_factory=dict)
+    claimed: dict[str, str] = field(default_factory=dict)  # a foreign order by its venue's id -> the market
+    paused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    halted: str = ""
+    killed: str = ""
+    session: dict[str, Any] = field(default_factory=dict)
+    count: int = 0
+    last_at: int = 0
+
+    def apply(self, fact: Fact) -> None:
+        """Take one more fact; JournalDamaged for one that cannot follow those before it."""
+        self.count += 1
+        self.last_at = fact.at
+        step = _STEPS.get(fact.fact)
+        if step is None:
+            raise JournalDamaged(f"record {self.count}: nothing is known of facts called {fact.fact!r}")
+        try:
+            step(self, fact, dict(fact.data))
+        except (KeyError, ValueError, TypeError) as error:
+            raise JournalDamaged(f"record {self.count}, {fact.fact} of {fact.key}: {error!r}") from error
+
+    def trade(self, trade_id: str) -> MultiLegTrade:
+        """Return an open trade with all its orders in its legs."""
+        found = self.trades[trade_id]
+        legs = list(found.trade.legs)
+        for key in found.orders:
+            at = self.homes[key][1]
+            legs[at] = legs[at].with_order(self.orders[key])
+        return found.trade.with_legs(tuple(legs))
+
+    def interrupted(self) -> list[OpenTrade]:
+        """Return the trades that nobody ended, oldest first."""
+        return [found for found in self.trades.values() if found.done is None]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that is open as plain values, to be compared with what an engine has in memory."""
+        return snapshot([self.trade(name) for name in self.trades], self.ledger, self.halted)
+
+    # -- the steps -----------------------------------------------------------------------------------------------
+
+    def _session(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.session = {"account": fact.key, **data}
+
+    def _opened(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.ledger.open(fact.key, data["cash"], data["shares"])
+
+    def _adjusted(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.ledger.adjust(fact.key, data["cash"], data["shares"])
+
+    def _planned(self, fact: Fact, data: dict[str, Any]) -> None:
+        if fact.key in self.trades:
+            raise ValueError("planned twice")
+        name, kind, event, floor, min_size, lot = data["basket"]
+        books = tuple(self.books[leg[0]] for leg in data["legs"])
+        basket = Basket(name, Kind(kind), event, books, Cash(floor), Size(min_size), Size(lot))
+        opportunity = ArbitrageOpportunity(
+            id=data["opportunity"],
+            basket=basket,
+            detected_at=data["detected_at"],
+            size=Size(data["size"]),
+            edge=Cash(data["edge"]),
+            edge_gross=Cash(data["edge_gross"]),
+            exact=data["exact"],
+        )
+        legs = tuple(
+            TradeLeg(at, book, Side.BUY, opportunity.size, Cash(leg[1]), Price(leg[2]), bool(leg[3]))
+            for at, (book, leg) in enumerate(zip(books, data["legs"], strict=True))
+        )
+        self.trades[fact.key] = OpenTrade(
+            MultiLegTrade(fact.key, opportunity, ExecutionStrategy(data["strategy"]), legs),
+            tuple(Price(cap) for cap in data["caps"]),
+            tuple(Cash(cost) for cost in data["costs"]),
+            fact.at,
+        )
+
+    def _state(self, fact: Fact, data: dict[str, Any]) -> None:
+        found = self.trades[fact.key]
+        found.trade = found.trade.in_state(TradeState(data["state"]))
+
+    def _undo(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.trades[fact.key].undo = str(data["kind"])
+
+    def _done(self, fact: Fact, data: dict[str, Any]) -> None:
+        found = self.trades[fact.key]
+        result = ExecutionResult(
+            self.trade(fact.key),
+            Outcome(data["outcome"]),
+            undo=data["undo"],
+            reason=data["reason"],
+            started_at=data["started_at"],
+            entries_done_at=data["entries_done_at"],
+            finished_at=fact.at,
+            cash=Cash(data["cash"]),
+            fees=Cash(data["fees"]),
+            unwind_cost=Cash(data["unwind_cost"]),
+            pnl=Cash(data["pnl"]),
+        )
+        if self.on_done is not None:
+            self.on_done(result)
+        found.done = result
+        found.seen_to = found.seen_to or result.outcome is not Outcome.ESCALATED
+        self._drop_closed(fact.key)
+
+    def _acknowledged(self, fact: Fact, _data: dict[str, Any]) -> None:
+        found = self.trades.get(fact.key)
+        if found is not None:
+            found.seen_to = True
+            self._drop_closed(fact.key)
+
+    def _drop_closed(self, trade: str) -> None:
+        """Forget a trade that is done, seen to if it escalated, and whose orders can change no more."""
+        found = self.trades[trade]
+        orders = [self.orders[key] for key in found.orders]
+        if found.done is None or not found.seen_to or not all(o.is_final and o.is_settled for o in orders):
+            return
+        if found.done.outcome is Outcome.ESCALATED and self.on_closed is not None:
+            self.on_closed(trade)
+        del self.trades[trade]
+        for key in found.orders:
+            del self.orders[key], self.homes[key]
+            self.sent_at.pop(key, None)
+
+    def _changed(self, order: Order) -> None:
+        key = order.client_id
+        self.orders[key] = order
+        trade = self.homes[key][0]
+        if self.on_late is not None and self.trades[trade].done is not None:
+            self.on_late(self.trade(trade))
+
+    def _intent(self, fact: Fact, data: dict[str, Any]) -> None:
+        if fact.key in self.orders:
+            raise ValueError("two intents under one key")
+        trade, leg = data["trade"], data["leg"]
+        self.trades[trade].orders.append(fact.key)
+        self.homes[fact.key] = (trade, leg)
+        self.sent_at[fact.key] = fact.at
+        self.orders[fact.key] = Order(
+            client_id=fact.key,
+            book=self.books[data["book"]],
+            side=Side(data["side"]),
+            limit=Price(data["limit"]),
+            size=Size(data["size"]),
+            tif=TimeInForce(data["tif"]),
+            post_only=data["post_only"],
+            purpose=Purpose(data["purpose"]),
+        )
+
+    def _sent(self, fact: Fact, _data: dict[str, Any]) -> None:
+        order = self.orders[fact.key]
+        self.sent_at[fact.key] = fact.at
+        if order.status is OrderStatus.INTENT:
+            self.orders[fact.key] = order.moved(OrderStatus.SUBMITTED)
+
+    def _status(self, fact: Fact, data: dict[str, Any]) -> None:
+        order = self.orders[fact.key].moved(OrderStatus(data["status"]))
+        self._changed(replace(order, reason=data["reason"] or order.reason))
+
+    def _cancel(self, fact: Fact, _data: dict[str, Any]) -> None:
+        order = self.orders[fact.key]
+        if order.status in (OrderStatus.OPEN, OrderStatus.PARTIAL):
+            self.orders[fact.key] = order.moved(OrderStatus.PENDING_CANCEL)
+
+    def _nothing(self, _fact: Fact, _data: dict[str, Any]) -> None:
+        """Take a fact that changes nothing: it is there for people."""
+
+    def _fill(self, fact: Fact, data: dict[str, Any]) -> None:
+        fill = Fill(
+            trade_id=data["id"],
+            price=Price(data["price"]),
+            size=Size(data["size"]),
+            fee=Cash(data["fee"]),
+            at=fact.at,
+            venue_at=data["venue_at"],
+            maker=data["maker"],
+            settlement=Settlement(data["settlement"]),
+        )
+        before = self.orders[fact.key]
+        if any(known.trade_id == fill.trade_id for known in before.fills):
+            raise ValueError(f"fill {fill.trade_id} was counted twice")
+        self._changed(before.with_fill(fill))
+        if fill.counts:
+            self.ledger.book(before, fill)
+
+    def _settled(self, fact: Fact, data: dict[str, Any]) -> None:
+        order = self.orders[fact.key]
+        known = next(fill for fill in order.fills if fill.trade_id == data["id"])
+        changed = replace(known, settlement=Settlement(data["settlement"]))
+        self._changed(order.with_fill(changed))
+        if known.counts and not changed.counts:
+            self.ledger.unbook(order, known)
+
+    def _blocked(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.blocked[fact.key] = data["why"]
+
+    def _claimed(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.blocked.pop(fact.key, None)
+        self.claimed.update(dict.fromkeys(data["orders"], fact.key))
+
+    def _paused(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.paused[fact.key] = (data["until"], data["why"])
+
+    def _halted(self, _fact: Fact, data: dict[str, Any]) -> None:
+        self.halted = data["reason"]
+
+    def _resumed(self, _fact: Fact, _data: dict[str, Any]) -> None:
+        self.halted = ""
+
+    def _killed(self, _fact: Fact, data: dict[str, Any]) -> None:
+        self.killed = data["reason"]
+
+    def _released(self, _fact: Fact, _data: dict[str, Any]) -> None:
+        self.killed = ""
+
+
+_STEPS: dict[str, Callable[[State, Fact, dict[str, Any]], None]] = {
+    "session.started": State._session,
+    "account.opened": State._opened,
+    "account.adjusted": State._adjusted,
+    "trade.planned": State._planned,
+    "trade.refused": State._nothing,
+    "trade.state": State._state,
+    "trade.undo": State._undo,
+    "trade.done": State._done,
+    "trade.acknowledged": State._acknowledged,
+    "order.intent": State._intent,
+    "order.sent": State._sent,
+    "order.status": State._status,
+    "order.cancel": State._cancel,
+    "order.unanswered": State._nothing,
+    "fill": State._fill,
+    "fill.settled": State._settled,
+    "market.blocked": State._blocked,
+    "market.claimed": State._claimed,
+    "venue.paused": State._paused,
+    "engine.halted": State._halted,
+    "engine.resumed": State._resumed,
+    "engine.alert": State._nothing,
+    "losses.acknowledged": State._nothing,
+    "kill.engaged": State._killed,
+    "kill.released": State._released,
+}
+
+
+def snapshot(trades: Iterable[MultiLegTrade], ledger: Ledger, halted: str) -> dict[str, Any]:
+    """Return open trades, their orders and the account as plain values, whoever holds them."""
+    orders, states = {}, {}
+    for trade in trades:
+        states[trade.id] = trade.state.value
+        for leg in trade.legs:
+            for order in leg.orders:
+                fills = tuple((f.trade_id, f.price, f.size, f.fee, f.settlement.value) for f in order.fills)
+                orders[order.client_id] = (order.status.value, order.limit, order.size, fills)
+    return {
+        "trades": dict(sorted(states.items())),
+        "orders": dict(sorted(orders.items())),
+        "cash": {venue: cash for venue, cash in sorted(ledger.cash.items()) if cash},
+        "shares": dict(sorted(ledger.shares.items())),
+        "halted": halted,
+    }
+
+
+def fold(facts: Iterable[Fact], books: Mapping[str, Book] | None = None) -> State:
+    """Return the state after these facts; JournalDamaged when they contradict each other."""
+    state = State(NamedBooks() if books is None else books)
+    for fact in facts:
+        state.apply(fact)
+    return state

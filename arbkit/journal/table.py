@@ -1,0 +1,98 @@
+"""The journal's file: one row that says whose it is and where it ends, and one row for each record.
+
+A change of this layout is a new version and a migration. Migrations add to the file; the columns read here, the
+records and their hashes stay as they were written.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from arbkit.core.errors import JournalDamaged
+from arbkit.journal.codec import Fact, decode, decode_block, genesis, link
+
+Migration = Callable[[sqlite3.Connection], None]
+
+# MIGRATIONS[n] leads from version n + 1 to n + 2. It runs inside a transaction: `execute` only, never `executescript`.
+MIGRATIONS: tuple[Migration, ...] = ()
+
+SCHEMA = (
+    """CREATE TABLE meta (
+        version INTEGER NOT NULL, account TEXT NOT NULL, environment TEXT NOT NULL, created TEXT NOT NULL,
+        records INTEGER NOT NULL, head BLOB NOT NULL
+    )""",
+    "CREATE TABLE facts (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL)",
+)
+BLOCK = 256  # records fetched at once: more is not faster
+
+
+class Meta(NamedTuple):
+    """Whose journal it is, when (UTC) and in which layout it was made, and its last record's number and hash."""
+
+    version: int
+    account: str
+    environment: str
+    created: str
+    records: int
+    head: bytes
+
+    @property
+    def genesis(self) -> bytes:
+        return genesis(self.account, self.environment, self.created)
+
+
+def read_meta(connection: sqlite3.Connection, newest: int) -> Meta:
+    """Return the row that says whose it is. Raises JournalDamaged when it is wrong or of a version above `newest`."""
+    rows = connection.execute("SELECT version FROM meta").fetchall()
+    version = rows[0][0] if len(rows) == 1 else None
+    if not isinstance(version, int) or version < 1:
+        raise JournalDamaged(f"its version is {version!r}, which no arbkit wrote: restore a copy of it")
+    if version > newest:
+        raise JournalDamaged(
+            f"it is of version {version} and this arbkit knows up to {newest}: use the arbkit that wrote it, or a newer"
+        )
+    row = connection.execute("SELECT version, account, environment, created, records, head FROM meta").fetchone()
+    if [type(value) for value in row] != [int, str, str, str, int, bytes]:
+        raise JournalDamaged("the row that says whose journal it is cannot be read")
+    return Meta(*row)
+
+
+def checked_facts(connection: sqlite3.Connection, meta: Meta) -> Iterator[Fact]:
+    """Yield every fact in order; JournalDamaged names the first record that is not what was written, or is missing."""
+    before, number = meta.genesis, 0
+    for block in _blocks(connection):
+        for at, (found, stored, body) in enumerate(block):
+            number += 1
+            if found != number:
+                yield from _facts(block[:at])
+                raise JournalDamaged(f"record {number} is missing: after {number - 1} comes {found}")
+            if type(body) is not bytes or (before := link(before, body)) != stored:
+                yield from _facts(block[:at])
+                raise JournalDamaged(f"record {number} is not what was written: its hash does not follow")
+        yield from _facts(block)
+    if number < meta.records:
+        raise JournalDamaged(f"record {number + 1} is missing: {meta.records} were written")
+    if (number, before) != (meta.records, meta.head):
+        raise JournalDamaged(f"it does not end where it ended: {meta.records} records were written, {number} are there")
+
+
+def readable_facts(connection: sqlite3.Connection) -> Iterator[Fact]:
+    """Yield what can be read and check nothing; a record that cannot is a fact `record.damaged` under its number."""
+    for block in _blocks(connection):
+        for number, _, body in block:
+            try:
+                yield decode(number, body)
+            except JournalDamaged as error:
+                yield Fact(0, "record.damaged", str(number), (("why", str(error)),))
+
+
+def _blocks(connection: sqlite3.Connection) -> Iterator[list[tuple[int, bytes, bytes]]]:
+    rows = connection.execute("SELECT number, hash, body FROM facts ORDER BY number")
+    while block := rows.fetchmany(BLOCK):
+        yield block
+
+
+def _facts(block: Sequence[tuple[int, bytes, bytes]]) -> list[Fact]:
+    return decode_block(block[0][0], [body for _, _, body in block]) if block else []

@@ -1,0 +1,218 @@
+"""Group commit: records are taken at once and in order, one thread writes them, waiters hear when they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from arbkit.core.errors import JournalError
+from arbkit.journal.codec import link
+from arbkit.journal.disk import Disk, DiskFull, Head, Row
+
+log = logging.getLogger(__name__)
+
+BUFFER = 100_000  # records that may wait for a disk
+LINGER_S = 0.05  # a record that nobody waits for is written after this
+RETRY_S = 1.0  # and after this when the disk has refused the last time
+PATIENCE_S = 2.0  # a disk that takes longer is as good as none
+
+NO_ROOM = "the disk is full, or lets no room be held back: what is left is kept for reducing exposure"
+
+
+class _Waiter(NamedTuple):
+    goal: int  # the record that must be durable
+    reducing: bool
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[None]
+
+    @property
+    def waits(self) -> bool:
+        return not self.answer.done()
+
+    def tell(self, refusal: str) -> None:
+        with suppress(RuntimeError):  # its loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._tell, refusal)
+
+    def _tell(self, refusal: str) -> None:
+        if self.answer.done():  # it was cancelled, or ran out of patience
+            return
+        if refusal:
+            self.answer.set_exception(JournalError(refusal))
+        else:
+            self.answer.set_result(None)
+
+
+class GroupCommit:
+    """Writes records to a `Disk`, all that are there in one commit.
+
+    What a disk refuses stays here, in order, and is tried again with the next `durable` or after `retry_s`. When
+    there is no room, what is held back is given up for a `reducing` waiter; everybody else is refused until there is
+    room to hold some back again.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        head: Head,
+        *,
+        buffer: int = BUFFER,
+        linger_s: float = LINGER_S,
+        retry_s: float = RETRY_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.flushes = 0
+        self.unhealthy = ""
+        self._disk = disk
+        self._head = head  # the last record taken
+        self._durable = head.number
+        self._buffer = buffer
+        self._linger_s = linger_s
+        self._retry_s = retry_s
+        self._patience_s = patience_s
+        self._rows: list[Row] = []
+        self._waiting: list[_Waiter] = []
+        self._urgent = False
+        self._closing = False
+        self._given_up = not disk.hold_back()
+        if self._given_up:
+            self.unhealthy = NO_ROOM
+        self._changed = threading.Condition(threading.Lock())
+        # A daemon: a program that ends without `close` must end. JournalFile closes at the interpreter's exit.
+        self._thread = threading.Thread(target=self._run, name="arbkit-journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Records that are not durable yet."""
+        return len(self._rows)
+
+    def append(self, body: bytes) -> None:
+        """Take one record; JournalError when it is closed or when too many wait for the disk."""
+        with self._changed:
+            if self._closing:
+                raise JournalError("the journal is closed")
+            if len(self._rows) >= self._buffer:
+                raise JournalError(f"{self._buffer} records wait to be written: {self.unhealthy or 'the disk is slow'}")
+            number, before = self._head
+            self._head = Head(number + 1, link(before, body))
+            self._rows.append(Row(*self._head, body))
+            if len(self._rows) == 1:
+                self._changed.notify()
+
+    async def durable(self, *, reducing: bool = False) -> None:
+        """Wait until all that was appended is on the disk; JournalError when it is not, or not in time."""
+        loop = asyncio.get_running_loop()
+        with self._changed:
+            if self._closing:
+                raise JournalError("the journal is closed")
+            goal = self._head.number
+            if goal <= self._durable and not self.unhealthy:
+                return
+            waiter = _Waiter(goal, reducing, loop, loop.create_future())
+            self._waiting.append(waiter)
+        loop.call_soon(self._ask)  # at the end of this turn: what other tasks append until then goes along
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await waiter.answer
+        except TimeoutError:
+            slow = f"the disk has not answered for {self._patience_s:g} s"
+            with self._changed:
+                if goal > self._durable:
+                    self._health(slow)
+            raise JournalError(slow) from None
+
+    def close(self) -> None:
+        """Write what is there, as if reducing, and end; JournalError when something could not be kept."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self._disk.close()
+        if self._rows:
+            raise JournalError(f"{len(self._rows)} records were not kept: {self.unhealthy}")
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        with self._changed:
+            self._urgent = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            with self._changed:
+                self._wait()
+                self._urgent = False
+                ending = self._closing
+                rows, asked = list(self._rows), len(self._waiting)
+                reducing = ending or any(waiter.reducing and waiter.waits for waiter in self._waiting)
+            refusal = self._write(rows, reducing)
+            with self._changed:
+                if rows and not refusal:
+                    del self._rows[: len(rows)]
+                    self._durable = rows[-1].number
+                    self.flushes += 1
+                self._health(refusal or (NO_ROOM if self._given_up else ""))
+                answers = list(self._answered(asked, refusal))
+            for waiter, answer in answers:
+                waiter.tell(answer)
+
+    def _wait(self) -> None:
+        """Return when somebody asks, when it ends, or when records have waited long enough."""
+        while not (self._urgent or self._closing):
+            if not self._rows and not self.unhealthy:
+                self._changed.wait()
+            elif not self._changed.wait(self._retry_s if self.unhealthy else self._linger_s):
+                return
+
+    def _write(self, rows: list[Row], reducing: bool) -> str:
+        """Commit rows; return why they are not durable, or nothing."""
+        try:
+            if self._given_up:
+                self._given_up = not self._disk.hold_back()
+            if self._given_up and not reducing:
+                return NO_ROOM
+            if rows:
+                self._commit(rows, reducing)
+        except JournalError as error:
+            return str(error)
+        except Exception as error:  # supervised: whatever it is, nothing was kept, and everybody is told
+            log.exception("journal.broken")
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _commit(self, rows: list[Row], reducing: bool) -> None:
+        try:
+            self._disk.commit(rows)
+        except DiskFull:
+            if not reducing or self._given_up:
+                raise
+            self._disk.give_up()
+            self._given_up = True
+            self._disk.commit(rows)
+
+    def _answered(self, asked: int, refusal: str) -> Iterable[tuple[_Waiter, str]]:
+        """Take out the waiters whose records are kept, and those who asked before this try and were refused."""
+        still = []
+        for at, waiter in enumerate(self._waiting):
+            if waiter.goal <= self._durable:
+                yield waiter, NO_ROOM if self._given_up and not waiter.reducing else ""
+            elif at < asked:
+                yield waiter, refusal
+            else:
+                still.append(waiter)
+        self._waiting = still
+
+    def _health(self, why: str) -> None:
+        if why and why != self.unhealthy:
+            log.error("journal.unhealthy", extra={"reason": why})
+        elif self.unhealthy and not why:
+            log.info("journal.healthy")
+        self.unhealthy = why
