@@ -1,257 +1,267 @@
-"""The limits a trade must keep before its first order is sent, and what running trades have reserved of them.
+"""The limits a trade must keep before its first order is sent, and an order before it leaves.
 
-Worst-case unhedged exposure of a trade: its legs fill or do not fill independently, and the shares that no whole
-basket covers count at what they cost. Over all combinations the worst is "every leg but the cheapest filled":
-
-    exposure = max over proper subsets F of the legs of sum(cost_i for i in F) = sum(cost_i) - min(cost_i)
-
-with cost_i what leg i costs at most (all of it at its limit, fee included). Partial fills lie between those corners.
-Reservations stand from the check to the end of the trade; those of an escalated trade stand until a person
-acknowledges it, and until then nothing new is entered.
+A trade is refused whole. Its reservation stands from the check until it is over and none of its orders can change;
+that of an escalated trade stands until a person acknowledges it, and until then nothing new is entered. Entries
+need every permission there is; orders that undo need none but to be no larger than what they undo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from decimal import Decimal
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import ConfigError
-from arbkit.core.model import Book, ExecutionResult, MultiLegTrade, Outcome, Side
-from arbkit.core.units import MICRO, Cash, Size, cash, cost, proceeds
+from arbkit.core.model import Book, ExecutionResult, MultiLegTrade, Order, Outcome, Purpose, TradeLeg
+from arbkit.core.units import Cash, Size, cost
+from arbkit.risk.barriers import Barriers
+from arbkit.risk.bounds import Refusal, RiskLimits, at_most, barred
+from arbkit.risk.caps import fitting, leg_name, legal, over, over_caps, over_free_cash
+from arbkit.risk.daily import Losses
+from arbkit.risk.exposure import exposure, exposure_of, largest_exposed
+from arbkit.risk.kill_switch import KillFlag, KillSwitch
+from arbkit.risk.oversize import oversized
+from arbkit.risk.pairs import PairBook
+from arbkit.risk.stakes import Stakes
+from arbkit.risk.state import GOING, Phase, Reservation, RiskState
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RiskLimits:
-    """Bounds in dollars and shares, on top of `ExecutionConfig.max_exposure`; none can be switched off.
-
-    The defaults are wide: what bounds a trade is the exposure. They catch a slip of the finger.
-    """
-
-    max_trade_capital: float = 10_000.0  # dollars one trade may cost
-    max_total_capital: float = 100_000.0  # dollars in running trades and positions together
-    max_market_shares: float = 100_000.0  # shares of one book, held and ordered
-    max_market_capital: float = 50_000.0  # dollars in one market
-    max_venue_capital: float = 100_000.0  # dollars at one venue
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e9:
-                raise ConfigError(f"limits.{field.name} must be a number above 0 and at most 1e9, not {value!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a trade may not start: the limit, the value that passes it, the leg that does and, if any, a size that fits.
-
-    `value` and `bound` are in millionths of `unit`.
-    """
-
-    limit: str
-    value: int
-    bound: int
-    unit: Literal["dollars", "shares"] = "dollars"
-    leg: str = ""
-    largest: Size | None = None
-
-    def __str__(self) -> str:
-        said = f"limit {self.limit}: {_text(self.value)} of {_text(self.bound)} {self.unit}"
-        if self.leg:
-            said += f", leg {self.leg}"
-        if self.largest is not None:
-            said += f"; largest size allowed {Decimal(self.largest) / MICRO:f}"
-        return said
-
-
-def _text(amount: int) -> str:
-    """Return an amount with cents, and with as much more as it takes not to hide a difference."""
-    value = Decimal(amount) / MICRO
-    return f"{value:.2f}" if value == round(value, 2) else f"{value:f}"
-
-
-def exposure(costs: Sequence[int]) -> Cash:
-    """Return the worst-case unhedged exposure of legs with these costs (formula in the module)."""
-    return Cash(sum(costs) - min(costs))
-
-
-def largest_exposed(costs: Sequence[int], size: int, lot: int, room: int) -> Size:
-    """Return the largest multiple of `lot`, at most `size`, whose exposure is within `room`.
-
-    `costs` are those of `size` shares; a smaller size is taken to cost its share of them, rounded up, which is no
-    less than it will: asks get no dearer when less is bought.
-    """
-
-    def fits(lots: int) -> bool:
-        return exposure([-(-of * lots * lot // size) for of in costs]) <= room
-
-    low, high = 0, size // lot
-    if fits(high):
-        return Size(high * lot)
-    while high - low > 1:  # fits(low) and not fits(high)
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return Size(low * lot)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reserved:
-    """What one running trade may come to cost, leg by leg."""
-
-    trade: MultiLegTrade
-    costs: tuple[Cash, ...]
+__all__ = ["Refusal", "RiskLimits", "RiskManager", "RiskState", "exposure", "largest_exposed"]
 
 
 class RiskManager:
-    """Refuses whole trades, reserves for those that start and keeps count of what is held."""
+    """Refuses whole trades, reserves for those that start and keeps count of what is held, lost and barred.
 
-    def __init__(self, limits: RiskLimits | None = None, config: ExecutionConfig | None = None) -> None:
+    `pairs` are the approvals of trades over two venues: without a book of them there is none. `rules` are the hashes
+    of the venues' rules as they are now, by market ("venue:market"), for the approvals to be held against.
+    """
+
+    def __init__(
+        self,
+        limits: RiskLimits | None = None,
+        config: ExecutionConfig | None = None,
+        *,
+        pairs: PairBook | None = None,
+        rules: Mapping[str, str] | None = None,
+        kill: KillSwitch | None = None,
+    ) -> None:
         self.limits = limits or RiskLimits()
-        self._config = config or ExecutionConfig()
-        self._max_exposure = _bound(self._config.max_exposure)
-        self._reserved: dict[str, _Reserved] = {}
-        self._escalated: dict[str, ExecutionResult] = {}
-        self._shares: dict[int, int] = {}  # by book number
-        self._capital: dict[str, dict[str, int]] = {}  # by venue and market id: dollars in what is held
+        config = config or ExecutionConfig()
+        self._bounds = self.limits.bounds()
+        self._max_exposure = at_most(config.max_exposure)
+        self._max_size = at_most(config.max_size)
+        self._unwind_ppm = at_most(config.max_unwind_loss)
+        self._pairs = pairs or PairBook()
+        self._rules = rules
+        self._kill = kill or KillFlag()
+        self.restore(RiskState())
+
+    # -- the whole state -----------------------------------------------------------------------------------------
+
+    def state(self) -> RiskState:
+        """Return all that is counted."""
+        return RiskState(
+            self._stakes.rows(),
+            self._losses.state(),
+            tuple(self._reserved[trade_id] for trade_id in sorted(self._reserved)),
+            self._barriers.blocked(),
+            self._barriers.paused(),
+        )
+
+    def restore(self, state: RiskState) -> None:
+        """Take a state over, in place of all that was counted."""
+        self._stakes = Stakes(state.held)
+        self._losses = Losses(self._bounds["max_daily_loss"], self._bounds["max_drawdown"], state.losses)
+        self._reserved = {one.trade: one for one in state.reservations}
+        self._barriers = Barriers(state.blocked, state.paused)
 
     @property
     def halted(self) -> str:
-        """Return why no trade may start, or nothing."""
-        if not self._escalated:
-            return ""
-        return f"entries are halted: {', '.join(self._escalated)} escalated and nobody has acknowledged it"
+        """Return why no trade may start, wherever it is, or nothing."""
+        if killed := self._killed():
+            return killed
+        escalated = [one.trade for one in self._reserved.values() if one.phase is Phase.ESCALATED]
+        if escalated:
+            return f"entries are halted: {', '.join(escalated)} escalated and nobody has acknowledged it"
+        return ""
 
     def exposure_room(self) -> Cash:
         """Return what running and escalated trades leave of `max_exposure`."""
-        return Cash(self._max_exposure - sum(exposure(held.costs) for held in self._reserved.values()))
+        return Cash(self._max_exposure - sum(one.worst for one in self._reserved.values()))
+
+    def total_exposure(self) -> Cash:
+        """Return the worst unhedged dollars as all trades stand now: what is in flight counts, what is planned not."""
+        return Cash(sum(one.exposed for one in self._reserved.values()))
 
     def largest_allowed(self, costs: Sequence[int], size: int, lot: int) -> Size:
         """Return the largest size within `max_exposure` as it stands now; `costs` are those of `size` shares."""
         return largest_exposed(costs, size, lot, self.exposure_room())
 
-    def check(
-        self, trade: MultiLegTrade, costs: Sequence[Cash] | None = None, free: Mapping[str, Cash] | None = None
-    ) -> Refusal | None:
-        """Return the first limit a trade would pass, or None.
+    # -- the life of a trade -------------------------------------------------------------------------------------
 
-        `costs` is what each leg costs at most (by default its cost at decision), `free` the venues' free cash.
+    def check(
+        self,
+        trade: MultiLegTrade,
+        costs: Sequence[Cash] | None = None,
+        free: Mapping[str, Cash] | None = None,
+        *,
+        now: int = 0,
+    ) -> Refusal | None:
+        """Return the first limit a trade would pass at `now` (ns), or None.
+
+        `costs` is what each leg costs at most (by default its cost at decision), `free` the venues' free cash. Without
+        a time every pause, stop and day is taken as not over, and no approval as begun.
         """
         costs = tuple(costs) if costs is not None else tuple(leg.decision_cost for leg in trade.legs)
-        return (
-            self._exposure(trade, costs)
-            or self._trade_capital(trade, costs)
-            or self._total_capital(costs)
-            or self._market(trade, costs)
-            or self._venue(trade, costs)
-            or (self._free_cash(trade, costs, free) if free is not None else None)
-        )
+        return next(self._refusals(trade, costs, free, now), None)
 
-    def reserve(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> None:
-        """Count a trade that starts now against every limit until `finish`."""
-        self._reserved[trade.id] = _Reserved(trade, tuple(costs))
+    def reserve(self, trade: MultiLegTrade, costs: Sequence[Cash], now: int | None = None) -> None:
+        """Count a trade that starts now against every limit; `now` is its intent, by default when it was detected."""
+        intent_at = trade.opportunity.detected_at if now is None else now
+        self._reserved[trade.id] = Reservation.of(trade, costs, intent_at, self._unwind_ppm)
+
+    def track(self, trade: MultiLegTrade) -> None:
+        """Take a newer state of a trade; one that is not reserved changes nothing."""
+        if trade.id in self._reserved:
+            self._put(self._reserved[trade.id].tracked(trade))
 
     def finish(self, result: ExecutionResult) -> None:
-        """Replace a trade's reservation by what it holds; an escalated one keeps it, and halts entries."""
-        trade = result.trade
-        if trade.id not in self._reserved:
+        """Count what a trade came to, and replace its reservation by what it holds once nothing can change.
+
+        An escalated one keeps it, and halts entries; its result may be told again, and the last one counts.
+        """
+        found = self._reserved.get(result.trade.id)
+        if found is None:
             return
-        if result.outcome is Outcome.ESCALATED:
-            self._escalated[trade.id] = result
-            return
-        self._settle(result)
+        self._losses.book(found.intent_at, result.pnl - found.booked)
+        found = found.tracked(result.trade)._replace(booked=result.pnl)
+        if found.phase not in (Phase.ESCALATED, Phase.SEEN_TO):
+            escalates = result.outcome is Outcome.ESCALATED
+            found = found._replace(phase=Phase.ESCALATED if escalates else Phase.OVER)
+        self._put(found)
 
     def acknowledge(self, trade_id: str) -> None:
-        """Take a person's word that an escalated trade was seen to: count what it holds, release the rest."""
-        result = self._escalated.pop(trade_id, None)
-        if result is not None:
-            self._settle(result)
+        """Take a person's word that an escalated trade was seen to: entries go on; what is unknown stays reserved."""
+        found = self._reserved.get(trade_id)
+        if found is not None and found.phase is Phase.ESCALATED:
+            self._put(found._replace(phase=Phase.SEEN_TO))
+
+    def acknowledge_losses(self, now: int) -> None:
+        """Take a person's word that the day's loss and the drawdown were looked at: they are counted from here."""
+        self._losses.acknowledge(now)
 
     def freed(self, book: Book, shares: Size, capital: Cash) -> None:
         """Take shares and their capital out of the count, after settlement paid them."""
-        self._shares[book.index] = self._shares.get(book.index, 0) - shares
-        of_venue = self._capital.setdefault(book.venue, {})
-        of_venue[book.market.id] = of_venue.get(book.market.id, 0) - capital
+        self._stakes.free(book.name, shares, capital)
 
-    def _settle(self, result: ExecutionResult) -> None:
-        del self._reserved[result.trade.id]
-        for leg in result.trade.legs:
-            paid = sum(
-                (cost(fill.price, fill.size) if order.side is Side.BUY else -proceeds(fill.price, fill.size)) + fill.fee
-                for order in leg.orders
-                for fill in order.fills
-            )
-            self.freed(leg.book, Size(-leg.held), Cash(-max(0, paid) if leg.held else 0))
+    def _put(self, found: Reservation) -> None:
+        if found.phase in GOING and found.closed:
+            self._reserved.pop(found.trade)
+            self._stakes.add(found.taken)
+        else:
+            self._reserved[found.trade] = found
 
-    # -- the limits ----------------------------------------------------------------------------------------------
+    # -- what is barred ------------------------------------------------------------------------------------------
 
-    def _exposure(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> Refusal | None:
-        room, value = self.exposure_room(), exposure(costs)
-        if value <= room:
-            return None
-        dearest = max(range(len(costs)), key=lambda index: costs[index])
-        fits = largest_exposed(costs, trade.size, trade.opportunity.basket.lot, room)
-        used = self._max_exposure - room
-        return Refusal("max_exposure", used + value, self._max_exposure, leg=_leg(trade, dearest), largest=fits)
+    def block_market(self, name: str, why: str) -> None:
+        """Enter nothing on a market ("venue:market") or at a venue until it is claimed."""
+        self._barriers.block(name, why)
 
-    def _trade_capital(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> Refusal | None:
-        bound, value = _bound(self.limits.max_trade_capital), sum(costs)
-        if value <= bound:
-            return None
-        lot = trade.opportunity.basket.lot
-        return Refusal("max_trade_capital", value, bound, largest=Size(trade.size * bound // value // lot * lot))
+    def claim_market(self, name: str) -> None:
+        """Lift a block; a name without one changes nothing."""
+        self._barriers.claim(name)
 
-    def _total_capital(self, costs: Sequence[Cash]) -> Refusal | None:
-        held = sum(sum(of_venue.values()) for of_venue in self._capital.values())
-        value = held + sum(sum(reserved.costs) for reserved in self._reserved.values()) + sum(costs)
-        bound = _bound(self.limits.max_total_capital)
-        return Refusal("max_total_capital", value, bound) if value > bound else None
+    def pause_venue(self, venue: str, until_ns: int, why: str) -> None:
+        """Enter nothing at a venue before `until_ns`; a later pause replaces an earlier one, whichever is longer."""
+        self._barriers.pause(venue, until_ns, why)
 
-    def _market(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> Refusal | None:
-        shares, dollars = _bound(self.limits.max_market_shares), _bound(self.limits.max_market_capital)
-        for leg in trade.legs:
-            running = [(r, other) for r in self._reserved.values() for other in r.trade.legs]
-            value = self._shares.get(leg.book.index, 0) + leg.size
-            value += sum(other.size for _, other in running if other.book.index == leg.book.index)
-            if value > shares:
-                return Refusal("max_market_shares", value, shares, "shares", _leg(trade, leg.index))
-            market = leg.book.market
-            value = self._capital.get(leg.book.venue, {}).get(market.id, 0)
-            value += sum(r.costs[other.index] for r, other in running if other.book.market == market)
-            value += sum(costs[other.index] for other in trade.legs if other.book.market == market)
-            if value > dollars:
-                return Refusal("max_market_capital", value, dollars, leg=_leg(trade, leg.index))
-        return None
+    # -- one order -----------------------------------------------------------------------------------------------
 
-    def _venue(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> Refusal | None:
-        bound = _bound(self.limits.max_venue_capital)
-        for leg in trade.legs:
-            value = sum(self._capital.get(leg.book.venue, {}).values()) + self._running_at(leg.book.venue)
-            value += sum(costs[other.index] for other in trade.legs if other.book.venue == leg.book.venue)
-            if value > bound:
-                return Refusal("max_venue_capital", value, bound, leg=_leg(trade, leg.index))
-        return None
+    def may_send(self, order: Order, trade: MultiLegTrade, now: int) -> str:
+        """Return why this order of a trade may not leave at `now` (ns), or nothing.
 
-    def _free_cash(self, trade: MultiLegTrade, costs: Sequence[Cash], free: Mapping[str, Cash]) -> Refusal | None:
-        """Compare with what venues say is free, less all that running trades may still order there."""
-        for leg in trade.legs:
-            venue = leg.book.venue
-            value = sum(costs[other.index] for other in trade.legs if other.book.venue == venue)
-            bound = free.get(venue, Cash(0)) - self._running_at(venue)
-            if value > bound:
-                return Refusal("free cash", value, bound, leg=_leg(trade, leg.index))
-        return None
+        An undo order is held back only where it is larger than what it undoes. Of the trade's own orders those that
+        are only intended count as sent: they are about to be.
+        """
+        if why := oversized(order, trade):
+            return why
+        return self._entry(order, trade, now) if order.purpose is Purpose.ENTRY else ""
 
-    def _running_at(self, venue: str) -> int:
-        return sum(
-            r.costs[leg.index] for r in self._reserved.values() for leg in r.trade.legs if leg.book.venue == venue
+    def _entry(self, order: Order, trade: MultiLegTrade, now: int) -> str:
+        if why := self._killed() or self._barriers.refusal([order.book], now):
+            return why
+        found = self._reserved.get(trade.id)
+        if found is None or found.phase is not Phase.RUNNING:
+            return f"trade {trade.id} is not running: nothing is reserved for an entry"
+        leg = next(leg for leg in trade.legs if leg.book.name == order.book.name)
+        trade = trade.with_leg(leg.with_order(order))
+        others = [one for one in self._reserved.values() if one is not found]
+        exposed = sum(one.exposed for one in others) + exposure_of(trade, found.costs, intents=True)
+        own = sum(not one.is_final for each in trade.legs for one in each.orders)
+        slots = sum(one.open_orders for one in others) + own
+        refusal = (
+            self._order(leg, order.size, cost(order.limit, order.size), order.limit)
+            or over("max_exposure", exposed, self._max_exposure, leg=leg_name(leg))
+            or over("max_open_orders", slots, self._bounds["max_open_orders"], "orders")
+        )
+        return str(refusal) if refusal else ""
+
+    def _order(self, leg: TradeLeg, shares: int, dollars: int, price: int) -> Refusal | None:
+        """Return the limit that one entry order on a leg passes."""
+        bounds, name = self._bounds, leg_name(leg)
+        if price < bounds["min_price"]:
+            return Refusal("min_price", price, bounds["min_price"], leg=name)
+        return (
+            over("max_price", price, bounds["max_price"], leg=name)
+            or over("max_order_shares", shares, bounds["max_order_shares"], "shares", name)
+            or over("max_order_capital", dollars, bounds["max_order_capital"], leg=name)
         )
 
+    # -- one trade -----------------------------------------------------------------------------------------------
 
-def _leg(trade: MultiLegTrade, index: int) -> str:
-    return f"{index} {trade.legs[index].book.name}"
+    def _killed(self) -> str:
+        reason = self._kill.engaged()
+        return f"kill switch: {reason}" if reason else ""
 
+    def _refusals(
+        self, trade: MultiLegTrade, costs: Sequence[Cash], free: Mapping[str, Cash] | None, now: int
+    ) -> Iterator[Refusal]:
+        """Yield every limit that a trade passes, each looked at only when it is asked for."""
+        if why := self.halted:
+            yield barred("halted", why)
+        if why := self._barriers.refusal([leg.book for leg in trade.legs], now):
+            yield barred("barred", why)
+        if why := self._pairs.refusal(trade.opportunity.basket, now, self._rules):
+            yield barred("pair approval", why)
+        yield from self._losing(trade, costs, now)
+        yield from self._sizes(trade, costs)
+        reserved = self._reserved.values()
+        promised = [stake for one in reserved for stake in one.stakes]
+        yield from over_caps(trade, costs, (*self._stakes.rows(), *promised), self._bounds)
+        slots = sum(one.slots for one in reserved) + len(trade.legs)
+        if refusal := over("max_open_orders", slots, self._bounds["max_open_orders"], "orders"):
+            yield refusal
+        if free is not None:
+            yield from over_free_cash(trade, costs, promised, free)
 
-def _bound(value: float) -> int:
-    return -cash(-value)
+    def _losing(self, trade: MultiLegTrade, costs: Sequence[Cash], now: int) -> Iterator[Refusal]:
+        """Yield the bound on losses that is passed, or would be if this trade and all that run were undone."""
+        running = [one for one in self._reserved.values() if one.phase is Phase.RUNNING]
+        own = Reservation.of(trade, costs, now, self._unwind_ppm).may_lose
+        if refusal := self._losses.refusal(now, own, [(one.intent_at, one.may_lose) for one in running]):
+            room = refusal.bound - refusal.value + own
+            yield refusal if refusal.why else replace(refusal, largest=fitting(trade, own, room))
+
+    def _sizes(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> Iterator[Refusal]:
+        """Yield what the trade passes by itself: its size, its orders, its exposure, its cost."""
+        if refusal := over("max_size", trade.size, self._max_size, "shares"):
+            yield replace(refusal, largest=legal(trade, self._max_size))
+        for leg, of in zip(trade.legs, costs, strict=True):
+            if refusal := self._order(leg, leg.size, of, leg.worst):
+                priced = refusal.limit in ("min_price", "max_price")
+                yield refusal if priced else replace(refusal, largest=fitting(trade, refusal.value, refusal.bound))
+        used, own = self._max_exposure - self.exposure_room(), exposure(costs)
+        dearest = max(trade.legs, key=lambda leg: costs[leg.index])
+        if refusal := over("max_exposure", used + own, self._max_exposure, leg=leg_name(dearest)):
+            fits = self.largest_allowed(costs, trade.size, trade.opportunity.basket.lot)
+            yield replace(refusal, largest=legal(trade, fits))
+        if refusal := over("max_trade_capital", sum(costs), self._bounds["max_trade_capital"]):
+            yield replace(refusal, largest=fitting(trade, refusal.value, refusal.bound))

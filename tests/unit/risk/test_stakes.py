@@ -1,0 +1,52 @@
+"""Stakes by what they hang on, and how settlement takes them out."""
+
+from __future__ import annotations
+
+from arbkit.core.model import Kind
+from arbkit.core.units import Cash, cash
+from arbkit.risk.stakes import Place, Stake, Stakes, intended, larger, market_of, pair_of, total
+from tests.unit.risk.desk import COSTS, NO_A, NO_B, YES_A, YES_B, a_basket, a_trade
+
+
+def at(book: str, event: str = "e", pair: str = "") -> Place:
+    market = book.rpartition(":")[0]
+    return Place(book, market, market.partition(":")[0], event, pair)
+
+
+def test_a_leg_hangs_on_its_book_market_venue_event_and_pair() -> None:
+    first, second = intended(a_trade(), COSTS)
+    assert first == Stake(at("alpha:m:yes", pair="alpha:m|beta:m"), 100_000_000, cash("40"))
+    assert second == Stake(at("beta:m:no", pair="alpha:m|beta:m"), 100_000_000, cash("55"))
+    assert market_of(NO_B) == "beta:m"
+
+
+def test_only_what_spans_two_venues_or_says_that_it_is_a_pair_belongs_to_one() -> None:
+    assert pair_of(a_basket(NO_B, YES_A)) == pair_of(a_basket(YES_A, NO_B)) == "alpha:m|beta:m"
+    assert pair_of(a_basket(YES_A, NO_A, kind=Kind.COMPLEMENT)) == ""
+    assert pair_of(a_basket(YES_A, YES_B, kind=Kind.OUTCOMES)) == "alpha:m|beta:m"
+    assert pair_of(a_basket(YES_A, NO_A, kind=Kind.CROSS_VENUE)) == "alpha:m"
+
+
+def test_stakes_in_one_place_add_up_and_rows_come_in_order() -> None:
+    stakes = Stakes([Stake(at("b:m:yes"), 5, 50), Stake(at("a:m:yes"), 1, 10), Stake(at("b:m:yes"), 2, 7)])
+    assert stakes.rows() == (Stake(at("a:m:yes"), 1, 10), Stake(at("b:m:yes"), 7, 57))
+    assert total(stakes.rows(), lambda place: place.event, "e") == (8, 67)
+    assert total(stakes.rows(), lambda place: place.venue, "b") == (7, 57)
+    assert total(stakes.rows(), lambda place: place.venue, "c") == (0, 0)
+
+
+def test_freeing_takes_from_the_places_of_a_book_in_order_and_never_more_than_there_is() -> None:
+    stakes = Stakes([Stake(at("a:m:yes", "e"), 5, 50), Stake(at("a:m:yes", "f"), 5, 50), Stake(at("a:m:no"), 5, 50)])
+    stakes.free("a:m:yes", 7, Cash(60))
+    assert stakes.rows() == (Stake(at("a:m:no"), 5, 50), Stake(at("a:m:yes", "f"), 3, 40))
+    stakes.free("a:m:yes", 2, Cash(0))
+    assert stakes.rows()[1] == Stake(at("a:m:yes", "f"), 1, 40)
+    stakes.free("a:m:yes", 99, Cash(1))  # without shares there is no capital in it
+    assert stakes.rows() == (Stake(at("a:m:no"), 5, 50),)
+    stakes.free("a:m:no", 1, Cash(99))
+    assert stakes.rows() == (Stake(at("a:m:no"), 4, 0),)
+
+
+def test_of_two_stakes_in_one_place_each_number_is_the_larger() -> None:
+    here = at("a:m:yes")
+    assert larger(Stake(here, 1, 20), Stake(here, 2, 10)) == Stake(here, 2, 20)
