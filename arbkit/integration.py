@@ -6,29 +6,54 @@ The engine does not know whether it runs in a simulation, on paper or live: that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
 from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError
-from arbkit.core.model import ArbitrageOpportunity, Basket, ExecutionResult, ExecutionStrategy
+from arbkit.core.model import (
+    ArbitrageOpportunity,
+    Basket,
+    Book,
+    ExecutionResult,
+    ExecutionStrategy,
+    Outcome,
+    TradeState,
+)
 from arbkit.core.ports import BookFeed, Clock, Journal, Venue
 from arbkit.core.units import MICRO, NS_PER_S
 from arbkit.execution.accounting import refused
 from arbkit.execution.parallel_executor import ParallelExecutor
 from arbkit.execution.planning import decided, undecided
+from arbkit.execution.reconcile import Reconciler
+from arbkit.execution.record import Record
+from arbkit.execution.recovery import replayed
+from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.terms import Terms
+from arbkit.execution.time_watch import TimeWatch
+from arbkit.journal.fold import State, named_books, snapshot
+from arbkit.journal.ledger import Ledger
+from arbkit.journal.memory import Fact
 from arbkit.metrics import MetricsCollector
+from arbkit.risk.kill_switch import KillFlag, KillSwitch
 from arbkit.risk.limits import RiskLimits, RiskManager
+from arbkit.risk.pairs import PairBook
+
+KILL_CHECK_S = 0.25  # how often the switch is read while nothing is sent: a quarter of T_kill
 
 
 class ArbitrageExecutionEngine:
-    """Finds opportunities on a feed and trades them, one at a time.
+    """Finds opportunities on a feed and trades them, one decision at a time.
 
     In paper mode (the default) a venue that says it is `live` is refused with ConfigError; the mode means nothing
     else. `rearm_s` is how long a basket is left alone after it was tried: an episode is one opportunity.
+
+    An engine that keeps an account (a journal that outlives the process) is used as `await start(past)`, then
+    `scan_and_execute`, then `await drain()` and `await stop()`. Without `start` nothing is compared or supervised on
+    timers: that is for one decision in a world of its own. Cross-venue baskets need an approval in `pairs`.
     """
 
     def __init__(
@@ -43,6 +68,9 @@ class ArbitrageExecutionEngine:
         journal: Journal | None = None,
         paper_mode: bool = True,
         rearm_s: float = 1.0,
+        pairs: PairBook | None = None,
+        kill: KillSwitch | None = None,
+        books: Sequence[Book] = (),
     ) -> None:
         live = [name for name, venue in venues.items() if getattr(venue, "live", False)]
         if paper_mode and live:
@@ -51,27 +79,206 @@ class ArbitrageExecutionEngine:
             raise ConfigError(f"rearm_s = {rearm_s!r} is outside 0..86400, 0 excluded")
         self.config = config or ExecutionConfig()
         self.metrics = MetricsCollector()
-        self.risk = RiskManager(limits, self.config)
+        self.switch = kill or KillFlag()
+        self.risk = RiskManager(limits, self.config, pairs=pairs, kill=self.switch)
+        self.ledger = Ledger()
         self._terms = Terms.of(self.config)
         self._venues = dict(venues)
         self._feed = feed
         self._baskets = tuple(baskets)
+        legs = [leg for basket in self._baskets for leg in basket.legs]
+        self._books = tuple({book.index: book for book in (*books, *legs)}.values())
         self._clock = clock or LoopClock()
         self._rearm_s = rearm_s
-        self._executor = ParallelExecutor(venues, feed, self.risk, self.config, self._clock, journal)
+        self._record = Record(journal, self._clock)
+        self._supervisor = Supervisor(self._record)
+        self._executor = ParallelExecutor(
+            venues,
+            feed,
+            self.risk,
+            self.config,
+            self._clock,
+            record=self._record,
+            ledger=self.ledger,
+            supervisor=self._supervisor,
+            on_done=self.metrics.record_trade,
+        )
+        self.reconciler = Reconciler(
+            venues,
+            self._books,
+            self.config,
+            self._clock,
+            self._record,
+            self.ledger,
+            self.risk,
+            self._executor.trades,
+            self._executor.turn,
+        )
+        self._time = TimeWatch(self._clock, self._record, self.config, feed.mark_stale)
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again
         self._ordinals = count()
+        self._closing = False
+        self._killed = ""
+
+    # -- from the first fact to the last -------------------------------------------------------------------------
+
+    async def start(
+        self, past: Iterable[Fact] = (), *, account: str = "paper", environment: str = "paper", settings: str = ""
+    ) -> list[ExecutionResult]:
+        """Take over what the journal says, bring it to its end, compare it with the venues, and stand watch.
+
+        `past` is every fact of the journal so far. Returns how interrupted trades ended: legs first, entries later.
+        Raises JournalDamaged, JournalError when nothing can be kept, VenueError when a venue that was never seen is
+        silent: then nothing may be entered.
+        """
+        state = replayed(past, named_books(self._books), self.risk, self.metrics)
+        self._take_over(state)
+        self._record.intend(
+            "session.started",
+            account,
+            mode="live" if any(getattr(venue, "live", False) for venue in self._venues.values()) else "paper",
+            environment=environment,
+            config=settings or repr(self.config),
+        )
+        await self._record.durable()
+        await self.reconciler.opening()
+        self._supervisor.repeat(self._heed_switch, KILL_CHECK_S, "the kill switch")
+        results = await self._resume(state)
+        await self.reconciler.compare_all()
+        self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
+        self._supervisor.repeat(self._look_at_time, self._time.pause_s, "the watch on the event loop")
+        return results
+
+    def _take_over(self, state: State) -> None:
+        self.ledger.opened[:] = state.ledger.opened
+        self.ledger.cash.update(state.ledger.cash)
+        self.ledger.shares.update(state.ledger.shares)
+        self.reconciler.claimed.update(state.claimed)
+        self._record.halted = state.halted
+        self._killed = state.killed
+        self._ordinals = count(state.count)  # ids of new trades are none of those before
+
+    async def _resume(self, state: State) -> list[ExecutionResult]:
+        """Bring interrupted trades to their end, all at once; what escalated goes on being heard out."""
+        late = self._terms.hedge_ns  # an order leaves at most this long after its intent, or not at all
+        sent_at = {key: at + late for key, at in state.sent_at.items()}
+        for name, found in state.trades.items():
+            if found.done is not None:
+                self._executor.restore_escalated(found, state.trade(name), sent_at)
+        resumed = [self._executor.resume(found, state.trade(found.trade.id), sent_at) for found in state.interrupted()]
+        results = []
+        for answer in await asyncio.gather(*resumed, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer.trade.state is TradeState.PROVISIONAL:
+                self._supervisor.spawn(self._executor.follow(answer.trade.id), f"settling {answer.trade.id}")
+            results.append(answer)
+        return results
+
+    async def drain(self, deadline_s: float | None = None) -> tuple[str, ...]:
+        """Enter nothing more, cancel what rests, finish or park what is lopsided; return what is still open.
+
+        Waits at most `deadline_s` (by default twice T_hedge). Trades whose legs are even and only wait for
+        settlement are not waited for: they are read at the next start.
+        """
+        self._close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (2 * self.config.hedge_timeout_s if deadline_s is None else deadline_s)
+        while self._executor.lopsided() and loop.time() < until:  # noqa: ASYNC110 - once, and with a deadline
+            await asyncio.sleep(min(0.05, self.config.hedge_retry_s))
+        return self.open()
+
+    async def stop(self) -> None:
+        """End every background task, and see the last facts onto the disk."""
+        self._close()
+        await self._supervisor.stop()
+        await self._record.durable(reducing=True)
+
+    def _close(self) -> None:
+        self._closing = True
+        self._executor.close("the engine is closing")
+
+    def open(self) -> tuple[str, ...]:
+        """Return what is not over, in words: orders without a last word, shares outside whole baskets, unsettled fills."""
+        return self._executor.open()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what the engine has in memory as plain values: equal to what a replay of its journal gives."""
+        return {
+            **snapshot(self._executor.trades(), self.ledger, self._record.halted),
+            "risk": self.risk.state(),
+        }
+
+    # -- people --------------------------------------------------------------------------------------------------
+
+    @property
+    def halted(self) -> str:
+        """Return why nothing new is entered, or nothing."""
+        return self._executor.halted
+
+    def kill(self, reason: str) -> None:
+        """Throw the kill switch: no entry leaves any more, what rests is cancelled, undoing goes on."""
+        self.switch.engage(reason, self._clock.now())
+        self._read_switch()
+
+    def acknowledge(self, trade_id: str) -> None:
+        """Take a person's word that an escalated trade was seen to, and allow entries again once nothing of it is unknown."""
+        self._executor.acknowledge(trade_id)
+
+    def acknowledge_losses(self) -> None:
+        """Take a person's word that the day's loss and the drawdown were looked at, and count them from here."""
+        self.risk.acknowledge_losses(self._record.note("losses.acknowledged", "engine"))
+
+    def resume_entries(self, why: str) -> None:
+        """Take a person's word that what halted entries was seen to."""
+        self._record.resume(why)
+
+    async def claim(self, name: str, why: str = "claimed by a person") -> None:
+        """Take a person's word that what differs on a market ("venue:market") or at a venue is theirs."""
+        await self.reconciler.claim(name, why)
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    def venue_lost(self, name: str, why: str = "its connection is lost") -> None:
+        """Enter nothing at a venue that cannot be heard; what rests there is unknown until it is asked about."""
+        self._pause(name, self._clock.now() + 86_400 * NS_PER_S, why)
+        self._executor.doubt(name, why)
+
+    async def venue_back(self, name: str) -> None:
+        """Compare with a venue that can be heard again, and then enter there again."""
+        self._pause(name, self._clock.now(), "")
+        await self.reconciler.compare(name)
+
+    def _pause(self, name: str, until: int, why: str) -> None:
+        self._record.note("venue.paused", name, until=until, why=why)
+        self.risk.pause_venue(name, until, why)
+
+    # -- trading -------------------------------------------------------------------------------------------------
 
     async def execute_opportunity(
         self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy
     ) -> ExecutionResult:
-        """Decide and trade one opportunity on the books as received now; every outcome is a result, refusals too."""
+        """Decide and trade one opportunity on the books as received now, and see it settled.
+
+        Every outcome is a result, refusals too.
+        """
+        result = await self._execute(opportunity, strategy)
+        if result.trade.state is TradeState.PROVISIONAL:
+            result = await asyncio.shield(self._settling(result))
+        return result
+
+    def _settling(self, result: ExecutionResult) -> asyncio.Task[ExecutionResult]:
+        """See a trade settled, whether or not somebody waits for it."""
+        return self._supervisor.spawn(self._executor.follow(result.trade.id), f"settling {result.trade.id}")
+
+    async def _execute(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> ExecutionResult:
         now = self._clock.now()
         trade = undecided(opportunity, strategy, self._trade_id(opportunity, strategy))
         views = [self._feed.view(leg) for leg in opportunity.basket.legs]
         trade, reason = decided(trade, views, self._terms, self.risk.exposure_room())
         result = refused(trade, reason, now) if reason else await self._executor.execute(trade)
-        self.metrics.record_trade(result)
+        if result.outcome is Outcome.REFUSED:
+            self.metrics.record_trade(result)
         return result
 
     async def scan_and_execute(
@@ -83,10 +290,12 @@ class ArbitrageExecutionEngine:
     ) -> list[ExecutionResult]:
         """Trade what the feed shows until it ends, `max_trades` were tried or `until_ns` has come; in order of time.
 
+        The next opportunity is looked for as soon as the legs of the last are even, not when they are settled.
         `on_result` hears of every result as it comes (to show it, or to acknowledge what escalated).
         """
         results: list[ExecutionResult] = []
-        while max_trades is None or len(results) < max_trades:
+        settling: list[tuple[int, asyncio.Task[ExecutionResult]]] = []
+        while not self._closing and (max_trades is None or len(results) < max_trades):
             now = self._clock.now()
             if until_ns is not None and now >= until_ns:
                 break
@@ -107,23 +316,49 @@ class ArbitrageExecutionEngine:
                 break
             seen, _ = self._tried.get(opportunity.basket.id, ("", 0))
             if opportunity.id != seen:
-                result = await self.execute_opportunity(opportunity, strategy)
-                results.append(result)
-                if on_result is not None:
+                result = await self._execute(opportunity, strategy)
+                if result.trade.state is TradeState.PROVISIONAL:
+                    settling.append((len(results), self._settling(result)))
+                    if on_result is not None:
+                        settling[-1][1].add_done_callback(partial(_tell, on_result))
+                elif on_result is not None:
                     on_result(result)
+                results.append(result)
             self._tried[opportunity.basket.id] = (opportunity.id, self._clock.now() + round(self._rearm_s * NS_PER_S))
+        for place, task in settling:
+            results[place] = await asyncio.shield(task)
         return results
 
-    def acknowledge(self, trade_id: str) -> None:
-        """Take a person's word that an escalated trade was seen to, and allow entries again."""
-        self.risk.acknowledge(trade_id)
+    # -- watches -------------------------------------------------------------------------------------------------
+
+    async def _heed_switch(self) -> None:
+        self._read_switch()
+
+    def _read_switch(self) -> None:
+        """Write down that the switch was thrown or released, and cancel what rests when it was thrown."""
+        why = self.switch.engaged()
+        if why and not self._killed:
+            self._record.note("kill.engaged", "engine", reason=why)
+            self._executor.interrupt()
+        elif self._killed and not why:
+            self._record.note("kill.released", "engine", reason="the switch was released")
+        self._killed = why
+
+    async def _look_at_time(self) -> None:
+        if self._time.look():
+            await self.reconciler.compare_all()
+
+    async def _compare(self) -> None:
+        await self.reconciler.compare_all()
+
+    # -- figures -------------------------------------------------------------------------------------------------
 
     def statistics(self) -> dict[str, Any]:
         """Return the summary of all trades, per strategy too, and why entries are halted, if they are."""
         return {
             **self.metrics.get_summary(),
             "strategies": self.metrics.get_strategy_performance(),
-            "halted": self._executor.halted or self.risk.halted,
+            "halted": self.halted,
         }
 
     async def balances(self) -> dict[str, float]:
@@ -136,3 +371,20 @@ class ArbitrageExecutionEngine:
     def _trade_id(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> str:
         """Return an id that follows from the opportunity, the strategy and how many trades this engine made before."""
         return f"{opportunity.id}.{strategy.value.lower()}.{next(self._ordinals)}"
+
+
+def _tell(on_result: Callable[[ExecutionResult], None], task: asyncio.Task[ExecutionResult]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        on_result(task.result())
+
+
+def replayed_checkpoint(
+    facts: Iterable[Fact],
+    books: Iterable[Book] = (),
+    config: ExecutionConfig | None = None,
+    limits: RiskLimits | None = None,
+) -> dict[str, Any]:
+    """Return what an engine's `checkpoint` must be after these facts, from them alone (I15)."""
+    risk = RiskManager(limits, config)
+    state = replayed(facts, named_books(books), risk)
+    return {**state.snapshot(), "risk": risk.state()}

@@ -107,7 +107,7 @@ class ExecutionMetrics:
 
 def _slip(leg: TradeLeg) -> int:
     """Return what a leg's entry fills cost beyond the decision price of as many shares, rounded against us."""
-    paid = sum(cost(fill.price, fill.size) for order in leg.entries() for fill in order.fills)
+    paid = sum(cost(fill.price, fill.size) for order in leg.entries() for fill in order.standing)
     return int(leg.side) * paid - int(leg.side) * leg.decision_cost * leg.filled // leg.size if leg.filled else 0
 
 

@@ -28,6 +28,7 @@ from arbkit.execution.terms import Terms
 from arbkit.history.markets import market_table
 from arbkit.journal.memory import MemoryJournal
 from arbkit.risk.limits import RiskLimits, RiskManager
+from arbkit.risk.pairs import PairBook
 
 T = TypeVar("T")
 START = 1_780_000_000 * 1_000_000_000
@@ -74,7 +75,8 @@ class Rig:
         self.venues = {"alpha": self.alpha, "beta": self.beta}
         self.feed = MockFeed(list(self.venues.values()), gross=self.config.edge == "gross")
         self.journal = MemoryJournal()
-        self.risk = RiskManager(self.limits, self.config)
+        self.pairs = PairBook.assumed(self.table)
+        self.risk = RiskManager(self.limits, self.config, pairs=self.pairs)
         self.basket: Basket = next(
             b for b in baskets(self.table, (Kind.CROSS_VENUE,)) if [leg.name for leg in b.legs] == [YES_A, NO_B]
         )

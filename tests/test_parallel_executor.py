@@ -114,7 +114,7 @@ def test_preflight_checks(rig: Rig, parallel_executor: ParallelExecutor, risk_ma
     assert virtual(reasons()) == [
         "the legs are not those of the basket",
         "book beta:m:no is silent",
-        "limit free cash: 40.00 of 10.00 dollars, leg 0 alpha:m:yes",
+        "limit free cash: 40.00 of 10.00 dollars, leg 0 alpha:m:yes; largest size allowed 25",
         "edge -0.010000 per share is below min_edge 0.0001",
         "the books no longer hold the size",
     ]
@@ -173,7 +173,9 @@ def test_cross_platform_detection(rig: Rig) -> None:
 
 
 def test_end_to_end_arbitrage(rig: Rig) -> None:
-    engine = ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], config=rig.config, journal=rig.journal)
+    engine = ArbitrageExecutionEngine(
+        rig.venues, rig.feed, [rig.basket], config=rig.config, journal=rig.journal, pairs=rig.pairs
+    )
 
     async def main() -> list[ExecutionResult]:
         return await engine.scan_and_execute(MARKET, max_trades=1)

@@ -111,8 +111,8 @@ def orders_frame(raw: Raw) -> pd.DataFrame:
     """One row per order, undo orders included (`purpose` says which); limit and average price in dollars."""
     rows = []
     for cell, result, leg, order in _orders(raw):
-        paid = sum(fill.price * fill.size for fill in order.fills)
-        fees = sum(fill.fee for fill in order.fills) / MICRO
+        paid = sum(fill.price * fill.size for fill in order.standing)
+        fees = sum(fill.fee for fill in order.standing) / MICRO
         rows.append(
             (
                 order.client_id, result.trade.id, leg.index, order.venue, order.book.market.id, order.book.outcome,
@@ -134,7 +134,7 @@ def fills_frame(raw: Raw) -> pd.DataFrame:
             cell.strategy.value, cell.latency_ms, cell.seed,
         )
         for cell, result, leg, order in _orders(raw)
-        for fill in order.fills
+        for fill in order.standing
     ]  # fmt: skip
     return _frame(FILLS, rows)
 
@@ -158,7 +158,7 @@ def _leg_times(result: ExecutionResult, leg: TradeLeg) -> tuple[int, int]:
     entries = leg.entries()
     if not entries:
         return 0, 0
-    fills = [fill.at for order in entries for fill in order.fills]
+    fills = [fill.at for order in entries for fill in order.standing]
     done = leg.filled >= leg.size and fills
     return result.started_at, max(fills) if done else result.entries_done_at
 

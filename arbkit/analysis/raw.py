@@ -187,7 +187,7 @@ def leg_numbers(leg: TradeLeg) -> LegNumbers:
     """Return the sums over the entry fills of a leg: undo orders count in no fill rate and no slippage."""
     filled = paid = maker = 0
     for order in leg.entries():
-        for fill in order.fills:
+        for fill in order.standing:
             filled += fill.size
             paid += fill.price * fill.size
             maker += fill.size if fill.maker else 0

@@ -15,6 +15,7 @@ from arbkit.backtest.world import Replay
 from arbkit.core.model import ArbitrageOpportunity, ExecutionResult, ExecutionStrategy
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal, digest_of
+from arbkit.risk.pairs import PairBook
 
 if TYPE_CHECKING:
     from arbkit.backtest.scan import ScanResult
@@ -132,7 +133,13 @@ def _one(
     journal = MemoryJournal()
     world = replay.world(scenario, opportunity.id, at=opportunity.detected_at - scenario.feed_ns)
     engine = ArbitrageExecutionEngine(
-        world.venues, world.feed, (opportunity.basket,), config=config, clock=world.clock, journal=journal
+        world.venues,
+        world.feed,
+        (opportunity.basket,),
+        config=config,
+        clock=world.clock,
+        journal=journal,
+        pairs=PairBook.assumed(replay.tape.markets),
     )
     result = world.run(engine.execute_opportunity(opportunity, strategy))
     world.check()

@@ -184,7 +184,7 @@ def _due(result: ExecutionResult, end: int, horizons_ms: Sequence[int]) -> list[
         )
         for leg in result.trade.legs
         for order in leg.entries()
-        for fill in order.fills
+        for fill in order.standing
         for horizon in horizons_ms
         if fill.venue_at + horizon * NS_PER_MS <= end
     ]  # fmt: skip

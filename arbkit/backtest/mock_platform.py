@@ -37,7 +37,7 @@ from arbkit.core.model import (
     Side,
     TimeInForce,
 )
-from arbkit.core.ports import Fees
+from arbkit.core.ports import Fees, Page, VenueOrder
 from arbkit.core.units import MICRO, Cash, Price, Size, cost, price, proceeds, size
 from arbkit.detection.sizing import basket_quote, largest_size
 from arbkit.history.markets import market_table
@@ -173,6 +173,10 @@ class MockPlatform:
         """Script the next orders on a book, one answer each, after those scripted already."""
         self._scripts[self.book(name).index].extend(answers)
 
+    def clear_script(self, name: str | Book) -> None:
+        """Let the next orders on a book be answered as by an ordinary venue."""
+        self._scripts[self.book(name).index].clear()
+
     def trade(self, name: str | Book, at: Text, shares: Text) -> Size:
         """Let somebody sell into the resting bids on a book at `at` or better; return how much of ours was filled."""
         book, left = self.book(name), int(size(shares))
@@ -263,6 +267,19 @@ class MockPlatform:
             if over:
                 return
             await known.changed.wait()
+
+    async def open_orders(self, cursor: str = "") -> Page:  # noqa: ARG002 - there is one page
+        """Return what rests, all on one page."""
+        rows = [
+            VenueOrder(key, key, o.book.name, o.side, o.limit, o.size, Size(o.size - known.left))
+            for key, known in self._known.items()
+            if _rests(known)
+            for o in (known.order,)
+        ]
+        return Page(tuple(rows))
+
+    async def time(self) -> int:
+        return self._clock.now()
 
     async def balance(self) -> Cash:
         """Return cash less what resting buys may still cost."""
@@ -386,6 +403,12 @@ class MockFeed:
 
     def view(self, book: Book) -> MockView:
         return self._platforms[book.venue].view(book)
+
+    def distrust(self, book: Book, why: str) -> None:  # noqa: ARG002
+        """Do nothing: what is set by hand is as it is."""
+
+    def mark_stale(self, why: str) -> None:  # noqa: ARG002
+        """Do nothing: what is set by hand is as it is."""
 
     async def when(self, baskets: Sequence[Basket], min_edge: Cash) -> ArbitrageOpportunity | None:
         """Wait for books to be set until a basket is open; None once every platform is closed."""

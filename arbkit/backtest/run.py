@@ -12,6 +12,7 @@ from arbkit.backtest.world import Replay
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome, floor_value
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal
+from arbkit.risk.pairs import PairBook
 
 if TYPE_CHECKING:
     from arbkit.backtest.scan import ScanResult
@@ -61,7 +62,14 @@ def run_portfolio(
     replay = Replay(tape, scanned.fees)
     world = replay.world(scenario, f"portfolio:{strategy.value}", gross=config.edge == "gross")
     engine = ArbitrageExecutionEngine(
-        world.venues, world.feed, baskets, config=config, clock=world.clock, journal=journal, rearm_s=rearm_s
+        world.venues,
+        world.feed,
+        baskets,
+        config=config,
+        clock=world.clock,
+        journal=journal,
+        rearm_s=rearm_s,
+        pairs=PairBook.assumed(tape.markets),
     )
     opening = Balance(replay.now + scenario.feed_ns, world.opening_cash, 0)
     # An escalated trade halts entries until a person has looked at it; here that person answers at once, and the

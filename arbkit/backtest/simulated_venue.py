@@ -20,6 +20,7 @@ from arbkit.backtest.matching import Match, OnMatch, Placed
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import InvariantViolation, OrderRejected, OrderStateUnknown
 from arbkit.core.model import TERMINAL, Book, Fill, Order, OrderReport, OrderStatus
+from arbkit.core.ports import Page, VenueOrder
 from arbkit.core.units import NS_PER_S, Cash, Price, Size
 from arbkit.fees import OrderFees
 
@@ -124,6 +125,19 @@ class SimulatedVenue:
                 news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 record.waiting.append(news)
                 await news
+
+    async def open_orders(self, cursor: str = "") -> Page:  # noqa: ARG002 - there is one page
+        """Return what rests as the client knows it, all on one page: no round trip."""
+        rows = [
+            VenueOrder(key, key, o.book.name, o.side, o.limit, o.size, Size(o.size - record.left))
+            for key, record in self._records.items()
+            if record.status in (OrderStatus.OPEN, OrderStatus.PARTIAL)
+            for o in (record.order,)
+        ]
+        return Page(tuple(rows))
+
+    async def time(self) -> int:
+        return self._clock.now()
 
     async def balance(self) -> Cash:
         """Return free cash as the client reckons it: orders that may be live keep their reservation."""

@@ -36,6 +36,15 @@ class ExecutionConfig:
     hedge_timeout_s: float = 10.0  # T_hedge: an imbalance is closed or escalated within it
     hedge_retry_s: float = 0.25  # pause between two tries to undo
     max_unwind_loss: float = 0.05  # share of the trade's cost that undoing may lose
+    entry_deadline_s: float = 1.0  # an entry that has not left this long after its intent does not leave any more
+    late_arrival_s: float = 30.0  # a request may still arrive at its venue this long after it was sent
+    reconcile_s: float = 15.0  # how often what is open is compared with the venues
+    resolve_alarm_s: float = 120.0  # T_resolve: an order or settlement without a last word for so long is reported
+    max_clock_skew_s: float = 2.0  # against a venue's clock, before entries are refused
+    max_loop_lag_s: float = 0.5  # the event loop may be late by so much before entries stop and books are stale
+    request_rate: float = 40.0  # requests a second to one venue
+    request_burst: int = 60  # requests at once
+    reserved_share: float = 0.25  # of both, for cancels, undo orders and questions: entries cannot use it
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -66,6 +75,17 @@ class ExecutionConfig:
         self._within("hedge_timeout_s", 0.001, 3_600)
         self._within("hedge_retry_s", 0.001, 60)
         self._within("max_unwind_loss", 0.0, 1.0)
+        self._within("entry_deadline_s", 0.001, 60)
+        self._within("late_arrival_s", 0.001, 3_600)
+        self._within("reconcile_s", 0.1, 3_600)
+        self._within("resolve_alarm_s", 1.0, 86_400)
+        self._within("max_clock_skew_s", 0.001, 60)
+        self._within("max_loop_lag_s", 0.001, 60)
+        self._within("request_rate", 0.1, 1e6)
+        if int(self.request_burst) != self.request_burst:
+            raise ConfigError(f"config.request_burst must be a whole number, not {self.request_burst!r}")
+        self._within("request_burst", 4, 1e6)
+        self._within("reserved_share", 0.05, 0.95)
         if self.hedge_retry_s > self.hedge_timeout_s:
             raise ConfigError("config.hedge_retry_s is longer than config.hedge_timeout_s: nothing could be undone")
 

@@ -234,7 +234,7 @@ GROWING = {S.SUBMITTED, S.UNKNOWN, S.OPEN, S.PARTIAL}
 # Terminal orders accept what was already on its way: a late fill completes a cancelled order, a fill voided at
 # settlement reopens a filled one. REJECTED means "never was", and nothing follows it.
 NEXT: dict[OrderStatus, set[OrderStatus]] = {
-    S.INTENT: {S.SUBMITTED, S.UNKNOWN, S.CANCELLED},  # UNKNOWN after a restart
+    S.INTENT: {S.SUBMITTED, S.UNKNOWN, S.REJECTED},  # UNKNOWN after a restart, REJECTED when it was never sent
     S.SUBMITTED: WORKING | ENDED | {S.REJECTED},
     S.UNKNOWN: WORKING | ENDED | {S.REJECTED},  # reconciled, on the venue's word
     S.OPEN: WORKING | ENDED,
@@ -244,6 +244,22 @@ NEXT: dict[OrderStatus, set[OrderStatus]] = {
     S.EXPIRED: {S.FILLED},
     S.FILLED: {S.CANCELLED},
     S.REJECTED: set(),
+}
+
+
+class Settlement(StrEnum):
+    """Whether a fill can still be taken back: a match is provisional until its venue has settled it."""
+
+    PROVISIONAL = "provisional"
+    CONFIRMED = "confirmed"
+    VOIDED = "voided"  # settlement failed: the shares and the money never moved
+
+
+# A venue's later word on the same fill. VOIDED and CONFIRMED are final: what contradicts them is a broken word.
+SETTLES: dict[Settlement, set[Settlement]] = {
+    Settlement.PROVISIONAL: {Settlement.CONFIRMED, Settlement.VOIDED},
+    Settlement.CONFIRMED: set(),
+    Settlement.VOIDED: set(),
 }
 
 
@@ -264,6 +280,12 @@ class Fill:
     maker: bool
     row: int = -1
     model: str = ""
+    settlement: Settlement = Settlement.CONFIRMED
+
+    @property
+    def counts(self) -> bool:
+        """A voided fill is remembered and counts nowhere."""
+        return self.settlement is not Settlement.VOIDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +323,32 @@ class Order:
         return self.book.market.venue
 
     @property
+    def standing(self) -> tuple[Fill, ...]:
+        """The fills that were not voided."""
+        return tuple(fill for fill in self.fills if fill.counts)
+
+    @property
     def filled(self) -> Size:
-        return Size(sum(fill.size for fill in self.fills))
+        return Size(sum(fill.size for fill in self.fills if fill.counts))
+
+    @property
+    def confirmed(self) -> Size:
+        """Shares that cannot be taken back any more."""
+        return Size(sum(fill.size for fill in self.fills if fill.settlement is Settlement.CONFIRMED))
+
+    @property
+    def is_settled(self) -> bool:
+        """Every fill is confirmed or voided."""
+        return all(fill.settlement is not Settlement.PROVISIONAL for fill in self.fills)
 
     @property
     def remaining(self) -> Size:
-        return Size(self.size - self.filled)
+        return Size(max(0, self.size - self.filled))
+
+    @property
+    def excess(self) -> Size:
+        """Shares beyond what was asked for: a venue that broke its word."""
+        return Size(max(0, self.filled - self.size))
 
     @property
     def is_final(self) -> bool:
@@ -321,15 +363,34 @@ class Order:
         return replace(self, status=status, reason=reason or self.reason)
 
     def with_fill(self, fill: Fill) -> Order:
-        """Return the order with one more fill; a fill that is already known changes nothing."""
-        if any(known.trade_id == fill.trade_id for known in self.fills):
-            return self  # venues repeat themselves after a reconnect
-        if fill.size <= 0 or self.filled + fill.size > self.size:
-            raise InvariantViolation(f"{self.client_id}: a fill of {fill.size} of {self.remaining} left")
+        """Return the order with one more fill, or with a later word on the settlement of one it has.
+
+        A venue repeats itself after a reconnect, and older words may come after newer ones: both change nothing.
+        """
+        for at, known in enumerate(self.fills):
+            if known.trade_id == fill.trade_id:
+                return self._settled(at, known, fill)
+        if not fill.counts:
+            return replace(self, fills=(*self.fills, fill))  # matched and failed before we heard of it
+        if fill.size <= 0:
+            raise InvariantViolation(f"{self.client_id}: a fill of {fill.size} shares")
         order = replace(self, fills=(*self.fills, fill))
-        if order.remaining == 0:
+        if order.remaining == 0:  # or more than was asked for, which we hold all the same: see `excess`
             return order.moved(S.FILLED)  # also late, after a cancel: the venue's word counts
         return order.moved(S.PARTIAL) if self.status in GROWING else order
+
+    def _settled(self, at: int, known: Fill, fill: Fill) -> Order:
+        if (known.price, known.size) != (fill.price, fill.size):
+            raise InvariantViolation(f"{self.client_id}: fill {fill.trade_id} was {known}, and now is {fill}")
+        if fill.settlement not in SETTLES[known.settlement]:
+            if {known.settlement, fill.settlement} == {Settlement.CONFIRMED, Settlement.VOIDED}:
+                raise InvariantViolation(f"{self.client_id}: fill {fill.trade_id} was {known.settlement}, then not")
+            return self
+        changed = replace(known, settlement=fill.settlement)
+        order = replace(self, fills=(*self.fills[:at], changed, *self.fills[at + 1 :]))
+        if not fill.counts and order.status is S.FILLED:
+            return order.moved(S.CANCELLED, f"fill {fill.trade_id} was voided")
+        return order
 
     def told(self, report: OrderReport) -> Order:
         """Return the order as a report of its venue leaves it, whatever order reports arrive in."""
@@ -343,7 +404,9 @@ class Order:
         if order.status is S.FILLED and report.status in (S.CANCELLED, S.EXPIRED):
             return order  # filled after the cancel was counted
         if report.status is S.FILLED and order.remaining:
-            return order  # the fills themselves are still on their way
+            voided = any(not fill.counts for fill in order.fills)
+            gone = voided and sum(fill.size for fill in order.fills) >= order.size
+            return order.moved(S.CANCELLED) if gone and not order.is_final else order  # or fills are on their way
         return order.moved(report.status, report.reason)
 
 
@@ -400,8 +463,17 @@ class TradeLeg:
         return Size(sum(order.side * order.filled for order in self.orders))
 
     @property
+    def available(self) -> Size:
+        """Shares that may be sold now: bought and settled, less all that sells have taken or may still take."""
+        bought = sum(order.confirmed for order in self.orders if order.side is Side.BUY)
+        sold = sum(
+            order.filled if order.is_final else order.size for order in self.orders if order.side is Side.SELL
+        )
+        return Size(max(0, bought - sold))
+
+    @property
     def fees(self) -> Cash:
-        return Cash(sum(fill.fee for order in self.orders for fill in order.fills))
+        return Cash(sum(fill.fee for order in self.orders for fill in order.fills if fill.counts))
 
     @property
     def is_final(self) -> bool:
@@ -468,8 +540,13 @@ class MultiLegTrade:
 
     @property
     def is_untouched(self) -> bool:
-        """Nothing was ever filled: nothing is owed."""
-        return all(not order.fills for leg in self.legs for order in leg.orders)
+        """Nothing was filled that stands: nothing is owed."""
+        return all(not order.filled for leg in self.legs for order in leg.orders)
+
+    @property
+    def is_settled(self) -> bool:
+        """No fill can be taken back any more."""
+        return all(order.is_settled for leg in self.legs for order in leg.orders)
 
     @property
     def is_balanced(self) -> bool:

@@ -6,11 +6,11 @@ Simulation, paper and live differ only in the objects that stand behind these; t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from arbkit.core.grid import Grid
-from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Health, Level, Order, OrderReport
-from arbkit.core.units import Cash, Size
+from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Health, Level, Order, OrderReport, Side
+from arbkit.core.units import Cash, Price, Size
 
 
 class Clock(Protocol):
@@ -59,13 +59,46 @@ class BookFeed(Protocol):
         """Return the book as received now; never waits."""
         ...
 
+    def distrust(self, book: Book, why: str) -> None:
+        """Take note that a venue refused an order for terms this book shows: tick, lot, fee, status, minimum.
+
+        A live feed reads them anew and prices nothing from the book until then; a recording has no others.
+        """
+        ...
+
+    def mark_stale(self, why: str) -> None:
+        """Take note that nobody was listening for a while: a live book prices nothing until its next message."""
+        ...
+
     async def when(self, baskets: Sequence[Basket], min_edge: Cash) -> ArbitrageOpportunity | None:
         """Wait until one of the baskets is executable at q_min with `min_edge` per share; None: the feed ended."""
         ...
 
 
+class VenueOrder(NamedTuple):
+    """An open order as a venue lists it, ours or not; `client_id` is empty where the venue has none we know."""
+
+    venue_id: str
+    client_id: str
+    book: str  # "venue:id:yes"
+    side: Side
+    limit: Price
+    size: Size
+    filled: Size
+
+
+class Page(NamedTuple):
+    """A part of a listing; `cursor` asks for the next part, empty at the end. Rows may move between two pages."""
+
+    rows: tuple[VenueOrder, ...]
+    cursor: str = ""
+
+
 class Venue(Protocol):
-    """A place that matches orders."""
+    """A place that matches orders.
+
+    Every call may raise AccessDenied, or VenueUnavailable when nothing was sent and no answer is owed.
+    """
 
     name: str
 
@@ -85,11 +118,22 @@ class Venue(Protocol):
         ...
 
     async def status(self, order: Order) -> OrderReport:
-        """Return what the venue holds of this order. Raises VenueUnavailable."""
+        """Return what the venue holds of this order; UNKNOWN with reason "not found" where it finds none.
+
+        Not found is no proof that the order never was: it may still be on its way.
+        """
         ...
 
     def reports(self, order: Order) -> AsyncIterator[OrderReport]:
         """Yield reports of a resting order as they arrive, until one is final."""
+        ...
+
+    async def open_orders(self, cursor: str = "") -> Page:
+        """Return one page of the account's open orders, whoever placed them."""
+        ...
+
+    async def time(self) -> int:
+        """Return the venue's clock, ns since the epoch."""
         ...
 
     async def balance(self) -> Cash:
@@ -102,8 +146,18 @@ class Venue(Protocol):
 
 
 class Journal(Protocol):
-    """The append-only record of facts."""
+    """The append-only record of facts: what is about to be done, what was done, what was heard.
+
+    Facts are kept in the order of `append`. Until `durable` returned they may be lost with the process.
+    """
 
     def append(self, at: int, fact: str, key: str, **data: object) -> None:
-        """Record one fact about `key` (an order or trade id) at `at` ns; raises when it cannot be kept."""
+        """Add one fact about `key` (an order or trade id) at `at` ns; JournalError when no more can be taken."""
+        ...
+
+    async def durable(self, *, reducing: bool = False) -> None:
+        """Wait until every fact appended so far is on disk; JournalError when it cannot be.
+
+        `reducing` may use the space that is held back for what makes exposure smaller (cancels and undo orders).
+        """
         ...

@@ -49,12 +49,12 @@ def is_complete(trade: MultiLegTrade) -> bool:
 def money_of(order: Order) -> Cash:
     """Return the cash of an order's fills without fees: negative for a buy."""
     if order.side is Side.BUY:
-        return Cash(-sum(cost(fill.price, fill.size) for fill in order.fills))
-    return Cash(sum(proceeds(fill.price, fill.size) for fill in order.fills))
+        return Cash(-sum(cost(fill.price, fill.size) for fill in order.standing))
+    return Cash(sum(proceeds(fill.price, fill.size) for fill in order.standing))
 
 
 def fees_of_order(order: Order) -> Cash:
-    return Cash(sum(fill.fee for fill in order.fills))
+    return Cash(sum(fill.fee for fill in order.standing))
 
 
 def cash_of(trade: MultiLegTrade) -> Cash:

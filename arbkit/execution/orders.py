@@ -1,7 +1,8 @@
 """One order of a leg, from its intent to the venue's last word; the part of the executor that speaks to venues.
 
 Evidence only: a timeout, an exception or a lost stream never ends an order. What was not answered is asked about by
-its key until the venue speaks or T_hedge has passed, and then it stays UNKNOWN.
+its key, and sent again under that key while it may still be wanted, until the venue speaks or T_hedge has passed;
+then it stays UNKNOWN. "Not found" becomes a last word only when the order can no longer be on its way.
 """
 
 from __future__ import annotations
@@ -13,48 +14,61 @@ from typing import Any
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import (
-    ArbkitError,
+    AccessDenied,
+    Cause,
     InvariantViolation,
+    JournalError,
     OrderRejected,
     OrderStateUnknown,
     VenueError,
     VenueUnavailable,
 )
-from arbkit.core.model import Order, OrderReport, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
-from arbkit.core.ports import BookFeed, Clock, Journal, Venue
+from arbkit.core.model import Fill, Order, OrderReport, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
+from arbkit.core.ports import BookFeed, Clock, Venue
 from arbkit.core.units import NS_PER_S, Price, Size
+from arbkit.execution.record import Record
 from arbkit.execution.terms import Terms
-from arbkit.execution.work import Work
+from arbkit.execution.work import Sending, Work
+from arbkit.journal.ledger import Ledger
+from arbkit.risk.budget import RateBudget
+from arbkit.risk.limits import RiskManager
 
 log = logging.getLogger(__name__)
 
 RESTING = (OrderStatus.OPEN, OrderStatus.PARTIAL)
+# How long a venue that refuses entries is left alone when it does not say (Polymarket's window after a restart).
+PAUSES_S = {Cause.TAKERS_REFUSED: 120.0, Cause.PAUSED: 60.0}
 
 
 class OrderDesk:
     """Sends orders and hears their venues out; every answer goes into the trade's `Work` and the journal.
 
-    The journal must raise OSError or an ArbkitError when it cannot keep a fact: an intent that is not kept is not
-    sent (I3). After a broken invariant or an exception nobody named, `halted` says why and nothing new is entered.
+    An intent that is not on disk is not sent (I3). `ledger` is the account as our own record has it.
     """
 
     def __init__(
         self,
         venues: Mapping[str, Venue],
         feed: BookFeed,
+        risk: RiskManager,
         config: ExecutionConfig,
         clock: Clock,
-        journal: Journal | None,
+        record: Record,
+        ledger: Ledger,
     ) -> None:
         self._venues = dict(venues)
         self._feed = feed
+        self._risk = risk
         self._config = config
         self._terms = Terms.of(config)
         self._clock = clock
-        self._journal = journal
+        self._record = record
+        self._ledger = ledger
+        self._budgets = {
+            name: RateBudget(config.request_rate, config.request_burst, config.reserved_share) for name in venues
+        }
         # Half of T_hedge at most: an answer that is waited for longer leaves no time to act on it.
         self._patience_s = min(config.leg_timeout_s, config.hedge_timeout_s / 2)
-        self.halted = ""
 
     async def _take(
         self,
@@ -70,40 +84,51 @@ class OrderDesk:
         return await self._settle(work, leg.index)
 
     async def _stand(self, work: Work, leg: TradeLeg, until: float, first_fill_ends: bool) -> None:
-        """Follow one resting order until it is final or the rests of the trade end."""
-        rest = asyncio.timeout_at(until)
-        try:
-            async with rest:
-                work.rest_begins(rest)
-                try:
-                    async for progressed in self._wait_for_fills(work, leg):
-                        if first_fill_ends and progressed.filled:
-                            work.end_rests()
-                finally:
-                    work.rest_ended(rest)
-        except TimeoutError:
-            if not rest.expired():
-                raise
+        """Follow one resting order until it is final or the rests of the trade end.
+
+        A stream may lose a fill without a word, so the order is asked about every `reconcile_s` as well.
+        """
+        loop = asyncio.get_running_loop()
+        while work.may_rest(until) and work.leg(leg.index).orders[-1].status in RESTING:
+            rest = asyncio.timeout_at(min(until, loop.time() + self._config.reconcile_s))
+            try:
+                async with rest:
+                    work.rest_begins(rest)
+                    try:
+                        async for progressed in self._wait_for_fills(work, leg):
+                            if first_fill_ends and progressed.filled:
+                                work.end_rests()
+                    finally:
+                        work.rest_ended(rest)
+            except TimeoutError:
+                if not rest.expired():
+                    raise
+            leg = work.leg(leg.index)
+            if work.may_rest(until) and not leg.orders[-1].is_final:
+                leg = await self._check_order_status(work, leg)
 
     async def _together(self, work: Work, steps: Sequence[Coroutine[Any, Any, object]]) -> None:
         """Run the legs' coroutines at once; one that fails takes no other's outcome with it, and halts entries."""
         for answer in await asyncio.gather(*steps, return_exceptions=True):
             if isinstance(answer, Exception):
-                self._halt(f"{type(answer).__name__}: {answer}", answer)
-                work.notes.append(self.halted)
+                self._record.halt(f"{type(answer).__name__}: {answer}", answer)
+                work.notes.append(self._record.halted)
             elif isinstance(answer, BaseException):
                 raise answer
 
-    # -- one order -----------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------
 
     async def _submit_order(self, work: Work, leg: TradeLeg, order: Order) -> TradeLeg:
-        """Send an order and take the venue's first word: OPEN, final, or UNKNOWN when there was none.
+        """Write an order down, see once more that it may leave, send it and take the venue's first word.
 
-        When nothing was sent the same order goes out once more under the same key; unknown is never sent again.
+        When nothing was sent an entry goes out once more, an undo order as long as T_hedge allows, under the same key.
         """
-        self._intend(
+        now = self._clock.now()
+        self._record.intend(
             "order.intent",
             order.client_id,
+            trade=work.trade.id,
+            leg=leg.index,
             book=order.book.name,
             side=int(order.side),
             limit=order.limit,
@@ -112,22 +137,105 @@ class OrderDesk:
             post_only=order.post_only,
             purpose=order.purpose,
         )
-        leg = work.changed(leg, order.moved(OrderStatus.SUBMITTED), self._clock.now())
-        why = ""
-        for attempt in (1, 2):
-            self._record("order.sent", order.client_id, attempt=attempt)
-            try:
-                async with asyncio.timeout(self._answer_s(work)):
-                    report = await self._venues[order.venue].submit(order)
-            except OrderRejected as no:
-                return self._never(work, leg, order, str(no))
-            except VenueUnavailable as away:
-                why = f"nothing was sent: {away}"
-            except (OrderStateUnknown, TimeoutError) as lost:
-                return self._unknown(work, leg, str(lost) or "no answer in time")
+        work.sendings[order.client_id] = Sending(now, now)
+        leg = self._changed(work, leg, order)
+        if reason := await self._barred(work, order):
+            return self._never(work, leg, order, reason)
+        adding, away = order.purpose is Purpose.ENTRY, None
+        for attempt in range(1_000):
+            away = await self._send(work, leg)
+            leg = work.leg(leg.index)
+            if away is None:
+                return leg
+            pause = max(self._config.hedge_retry_s, away.retry_after_s or 0.0)
+            if away.retry_after_s:
+                self._budgets[order.venue].backoff(self._clock.now() + round(pause * NS_PER_S))
+            if adding and (attempt or away.retry_after_s):
+                break
+            if not adding:
+                if self._too_late(work, round(pause * NS_PER_S)):
+                    break
+                await asyncio.sleep(pause)
+        return self._never(work, leg, order, f"nothing was sent: {away}")
+
+    async def _barred(self, work: Work, order: Order) -> str:
+        """Return why an order may not leave now, or nothing; its intent is on disk when this returned nothing."""
+        adding = order.purpose is Purpose.ENTRY
+        try:
+            await self._record.durable(reducing=not adding)
+        except (JournalError, OSError) as error:
+            self._record.alert("the journal does not keep an intent", str(error))
+            return f"the journal does not keep its intent: {error}"
+        if reason := await self._turn(order.venue, reducing=not adding):
+            return reason
+        if adding and work.interrupted:
+            return "entries have stopped"
+        now = self._clock.now()
+        waited = now - work.sendings[order.client_id].intent_at
+        if waited > self._terms.entry_ns if adding else self._too_late(work):
+            return f"stale: it was decided {waited / NS_PER_S:.3f} s ago"
+        return self._risk.may_send(order, work.trade, now)
+
+    async def _turn(self, venue: str, *, reducing: bool) -> str:
+        """Take a place in a venue's request budget. What reduces waits for one; an entry does not, and is told why."""
+        budget = self._budgets[venue]
+        while wait := budget.take(self._clock.now(), reducing):
+            if not reducing:
+                return f"the request budget of {venue} is used up"
+            await asyncio.sleep(wait / NS_PER_S)
+        return ""
+
+    async def turn(self, venue: str) -> None:
+        """Wait for a place in a venue's request budget that is reserved for nothing else."""
+        while wait := self._budgets[venue].take(self._clock.now(), False):  # noqa: ASYNC110 - the bucket says how long
+            await asyncio.sleep(wait / NS_PER_S)
+
+    async def _send(self, work: Work, leg: TradeLeg) -> VenueUnavailable | None:
+        """Send the leg's last order, perhaps again, and take the venue's word; returns the error if nothing was sent.
+
+        A refusal ends an order only when no earlier send of it can still arrive.
+        """
+        order = leg.orders[-1]
+        sending = work.sendings[order.client_id]
+        sending.attempts += 1
+        before, sending.last_at = sending.last_at, self._clock.now()
+        self._record.note("order.sent", order.client_id, attempt=sending.attempts)
+        if order.status is OrderStatus.INTENT:
+            leg = self._changed(work, leg, order.moved(OrderStatus.SUBMITTED))
+        try:
+            async with asyncio.timeout(self._answer_s(work)):
+                report = await self._venues[order.venue].submit(order)
+        except VenueUnavailable as away:
+            sending.last_at = before
+            return away
+        except (OrderRejected, AccessDenied) as no:
+            self._learn(order, no)
+            if sending.unanswered:
+                self._unanswered(work, leg, order, "submit", no)
             else:
-                return self._told(work, leg, report)
-        return self._never(work, leg, order, why)
+                self._never(work, leg, order, str(no))
+        except (OrderStateUnknown, TimeoutError) as lost:
+            sending.unanswered += 1
+            self._unknown(work, leg, order, str(lost) or "no answer in time")
+        else:
+            self._told(work, leg, report)
+        return None
+
+    def _learn(self, order: Order, no: OrderRejected | AccessDenied) -> None:
+        """Keep entries away from a venue or a market that has said it will not take them."""
+        if isinstance(no, AccessDenied):
+            self._record.halt(f"{order.venue} denies access: {no}")
+            return
+        if no.cause in PAUSES_S:
+            pause = no.retry_after_s or PAUSES_S[no.cause]
+            until = self._clock.now() + round(pause * NS_PER_S)
+            self._record.note("venue.paused", order.venue, until=until, why=str(no))
+            self._risk.pause_venue(order.venue, until, str(no))
+        elif no.cause in (Cause.TERMS, Cause.CLOSED):
+            self._record.alert(f"{order.venue} does not take orders on {order.book.name} as they are made", str(no))
+            self._feed.distrust(order.book, str(no))
+
+    # -- hearing -------------------------------------------------------------------------------------------------
 
     async def _wait_for_fills(self, work: Work, leg: TradeLeg) -> AsyncIterator[TradeLeg]:
         """Yield the leg whenever its resting order progressed, until that is final; a lost stream is asked after."""
@@ -138,7 +246,7 @@ class OrderDesk:
                     leg = self._told(work, leg, report)
                     yield leg
             except VenueError as lost:
-                self._record("order.unanswered", order.client_id, asked="reports", why=str(lost))
+                self._unanswered(work, leg, order, "reports", lost)
             if leg.orders[-1].is_final:
                 return
             await asyncio.sleep(self._config.hedge_retry_s)
@@ -148,7 +256,7 @@ class OrderDesk:
                 return
 
     async def _settle(self, work: Work, index: int) -> TradeLeg:
-        """Ask and cancel until the leg's last order is final on the venue's word; UNKNOWN when T_hedge ends first."""
+        """Ask, send again or cancel until the leg's last order is final on the venue's word, at most for T_hedge."""
         leg = work.leg(index)
         if not leg.orders:
             return leg
@@ -159,15 +267,34 @@ class OrderDesk:
         while not leg.orders[-1].is_final:
             if leg.orders[-1].status not in RESTING:
                 leg = await self._check_order_status(work, leg)
-            if not leg.orders[-1].is_final:
+            if leg.orders[-1].is_final:
+                break
+            if self._may_send_again(work, leg.orders[-1]):
+                await self._send(work, leg)
+                leg = work.leg(index)
+            else:
                 leg = await self._cancel_order(work, leg)
             if leg.orders[-1].is_final:
                 break
             until = min(began + self._terms.hedge_ns, work.deadline() or began + self._terms.hedge_ns)
             if self._clock.now() + self._retry_ns >= until:
-                return self._unknown(work, leg, "no last word within T_hedge")
+                return self._unknown(work, leg, leg.orders[-1], "no last word within T_hedge")
             await asyncio.sleep(self._config.hedge_retry_s)
         return leg
+
+    def _may_send_again(self, work: Work, order: Order) -> bool:
+        """Tell whether an order that its venue does not find is still wanted: sent again it is one order, or none."""
+        sending = work.sendings[order.client_id]
+        if order.status is not OrderStatus.UNKNOWN or sending.acknowledged or not sending.attempts:
+            return False
+        if order.purpose is Purpose.ENTRY:
+            late = self._clock.now() - sending.intent_at >= self._terms.hedge_ns
+            if work.interrupted or late or (order.tif is TimeInForce.GTC and work.rests_over):
+                return False
+        now = self._clock.now()
+        if self._risk.may_send(order, work.trade, now):
+            return False
+        return not self._budgets[order.venue].take(now, order.purpose is not Purpose.ENTRY)
 
     async def _follow(self, work: Work, leg: TradeLeg) -> TradeLeg:
         """Wait for the end of a fill-and-kill order that its venue has not matched yet."""
@@ -179,67 +306,142 @@ class OrderDesk:
         except TimeoutError:
             if not patience.expired():
                 raise
-        return leg
+        return work.leg(leg.index)
 
-    async def _check_order_status(self, work: Work, leg: TradeLeg) -> TradeLeg:
-        """Ask once what the venue holds of the leg's last order; no answer is no evidence and changes nothing."""
-        order = leg.orders[-1]
+    async def _check_order_status(self, work: Work, leg: TradeLeg, order: Order | None = None) -> TradeLeg:
+        """Ask once what the venue holds of an order, the leg's last by default; no answer changes nothing."""
+        order = order or leg.orders[-1]
+        await self._turn(order.venue, reducing=True)
         try:
             async with asyncio.timeout(self._answer_s(work)):
                 report = await self._venues[order.venue].status(order)
         except (VenueError, TimeoutError) as silent:
-            return self._unanswered(work, leg, "status", silent)
+            return self._unanswered(work, leg, order, "status", silent)
         return self._told(work, leg, report)
 
-    async def _cancel_order(self, work: Work, leg: TradeLeg) -> TradeLeg:
-        """Ask once to cancel the leg's last order; fills that won the race are in the answer."""
-        order = leg.orders[-1]
-        self._intend("order.cancel", order.client_id)
-        if order.status in RESTING:
-            leg = work.changed(leg, order.moved(OrderStatus.PENDING_CANCEL), self._clock.now())
+    async def _cancel_order(self, work: Work, leg: TradeLeg, order: Order | None = None) -> TradeLeg:
+        """Ask once to cancel an order; fills that won the race are in the answer."""
+        order = order or leg.orders[-1]
+        try:
+            self._record.intend("order.cancel", order.client_id)
+            if order.status in RESTING:
+                leg = self._changed(work, leg, order.moved(OrderStatus.PENDING_CANCEL))
+            await self._record.durable(reducing=True)
+        except (JournalError, OSError) as error:
+            return self._unanswered(work, leg, order, "cancel", error)
+        await self._turn(order.venue, reducing=True)
         try:
             async with asyncio.timeout(self._answer_s(work)):
                 report = await self._venues[order.venue].cancel(order)
         except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either
-            return self._unanswered(work, leg, "cancel", silent)
+            return self._unanswered(work, leg, order, "cancel", silent)
         return self._told(work, leg, report)
 
+    # -- what was heard ------------------------------------------------------------------------------------------
+
     def _told(self, work: Work, leg: TradeLeg, report: OrderReport) -> TradeLeg:
-        """Take a venue's word on the leg's last order; a fill beyond the limit is true all the same, and halts."""
-        before = work.leg(leg.index).orders[-1]
-        if report.client_id != before.client_id:
-            raise InvariantViolation(f"asked about {before.client_id}, told of {report.client_id}")
-        order = before.told(report)
-        if order == before:
+        """Take a venue's word on an order of the leg; what a venue did beyond the order is true all the same."""
+        known = [order.client_id for order in work.leg(leg.index).orders]
+        if report.client_id not in known:
+            raise InvariantViolation(f"asked about {known}, told of {report.client_id}")
+        before = work.order(leg, report.client_id)
+        sending = work.sendings[before.client_id]
+        if report.status is OrderStatus.UNKNOWN and not report.fills:
+            return self._not_found(work, leg, before, sending, report.reason)
+        sending.acknowledged, sending.missing = True, 0
+        order = before
+        for fill in report.fills:
+            order = self._hear_fill(order, fill)
+        after = order.told(report)
+        if (after.status, after.reason) != (order.status, order.reason):
+            self._record.note("order.status", after.client_id, status=after.status.value, reason=after.reason)
+        if after != before:
+            leg = self._changed(work, leg, after)
+            self._check_word(work, before, after)
+        return work.leg(leg.index)
+
+    def _hear_fill(self, order: Order, fill: Fill) -> Order:
+        """Count one fill, or a later word on one that is known, once."""
+        after = order.with_fill(fill)
+        if after is order:
+            return order
+        if len(after.fills) > len(order.fills):
+            self._record.note(
+                "fill",
+                order.client_id,
+                id=fill.trade_id,
+                price=fill.price,
+                size=fill.size,
+                fee=fill.fee,
+                maker=fill.maker,
+                venue_at=fill.venue_at,
+                settlement=fill.settlement,
+            )
+            if fill.counts:
+                self._ledger.book(order, fill)
+        else:
+            self._record.note("fill.settled", order.client_id, id=fill.trade_id, settlement=fill.settlement)
+            if not fill.counts:
+                known = next(known for known in order.fills if known.trade_id == fill.trade_id)
+                self._ledger.unbook(order, known)
+        return after
+
+    def _check_word(self, work: Work, before: Order, after: Order) -> None:
+        """Raise the alarm, and bar the market, when a venue filled more or at a worse price than was asked."""
+        broken = ""
+        for fill in after.fills[len(before.fills) :]:
+            if fill.counts and after.side * (fill.price - after.limit) > 0:
+                broken = f"{after.client_id} was filled at {fill.price}, beyond its limit {after.limit}"
+        if after.excess > before.excess:
+            broken = f"{after.client_id} was filled {after.filled}, more than the {after.size} asked for"
+        if broken:
+            self._block(f"{after.venue}:{after.book.market.id}", broken)
+            work.notes.append(broken)
+
+    def _block(self, market: str, why: str) -> None:
+        """Enter nothing on a market until a person has claimed it."""
+        self._record.note("market.blocked", market, why=why)
+        self._record.alert(f"market {market} is blocked", why)
+        self._risk.block_market(market, why)
+
+    def _not_found(self, work: Work, leg: TradeLeg, order: Order, sending: Sending, reason: str) -> TradeLeg:
+        """Take note that a venue does not find an order: its last word only twice, and when none can still arrive."""
+        if order.is_final:
             return work.leg(leg.index)
-        leg = work.changed(leg, order, self._clock.now())
-        fills = tuple((f.trade_id, f.price, f.size, f.fee, f.maker, f.venue_at) for f in order.fills)
-        self._record("order.report", order.client_id, status=order.status.value, fills=fills, reason=report.reason)
-        for fill in order.fills[len(before.fills) :]:
-            if order.side * (fill.price - order.limit) > 0:
-                self._halt(f"{order.client_id} was filled at {fill.price}, beyond its limit {order.limit}")
-                work.notes.append(self.halted)
-        return leg
+        if not sending.acknowledged and self._clock.now() >= sending.last_at + self._terms.late_ns:
+            sending.missing += 1
+            if sending.missing >= 2:
+                return self._never(work, leg, order, "it never arrived: not found after it could still have")
+        return self._unknown(work, leg, order, reason or "not found")
 
     def _never(self, work: Work, leg: TradeLeg, order: Order, reason: str) -> TradeLeg:
         """Take note that an order is not live and never was."""
-        at = self._clock.now()
         if not work.reason:
             work.reason = f"leg {leg.index} {leg.book.name}: {reason}"
-        return self._told(work, leg, OrderReport(order.client_id, OrderStatus.REJECTED, at=at, reason=reason))
+        return self._moved(work, leg, order, OrderStatus.REJECTED, reason)
 
-    def _unknown(self, work: Work, leg: TradeLeg, why: str) -> TradeLeg:
+    def _unknown(self, work: Work, leg: TradeLeg, order: Order, why: str) -> TradeLeg:
         """Take note that an order may be live: it stays UNKNOWN until its venue speaks."""
-        order = work.leg(leg.index).orders[-1]
-        self._record("order.unknown", order.client_id, why=why)
-        return work.changed(leg, order.moved(OrderStatus.UNKNOWN, why), self._clock.now())
+        return self._moved(work, leg, order, OrderStatus.UNKNOWN, why)
 
-    def _unanswered(self, work: Work, leg: TradeLeg, asked: str, silent: Exception) -> TradeLeg:
-        order = work.leg(leg.index).orders[-1]
-        self._record("order.unanswered", order.client_id, asked=asked, why=str(silent) or "no answer in time")
+    def _moved(self, work: Work, leg: TradeLeg, order: Order, status: OrderStatus, reason: str) -> TradeLeg:
+        newest = work.order(leg, order.client_id)
+        if newest.status is status:
+            return work.leg(leg.index)
+        self._record.note("order.status", newest.client_id, status=status.value, reason=reason)
+        return self._changed(work, leg, newest.moved(status, reason))
+
+    def _unanswered(self, work: Work, leg: TradeLeg, order: Order, asked: str, silent: Exception) -> TradeLeg:
+        self._record.note("order.unanswered", order.client_id, asked=asked, why=str(silent) or "no answer in time")
         return work.leg(leg.index)
 
-    # -- clocks and the record -----------------------------------------------------------------------------------
+    def _changed(self, work: Work, leg: TradeLeg, order: Order) -> TradeLeg:
+        """Take an order's newer state into the trade, and let risk know."""
+        leg = work.changed(leg, order, self._clock.now())
+        self._risk.track(work.trade)
+        return leg
+
+    # -- clocks --------------------------------------------------------------------------------------------------
 
     @property
     def _retry_ns(self) -> int:
@@ -255,22 +457,3 @@ class OrderDesk:
         deadline = work.deadline()
         left = self._patience_s if deadline is None else (deadline - self._clock.now()) / NS_PER_S
         return max(self._config.hedge_retry_s, min(self._patience_s, left))
-
-    def _intend(self, fact: str, key: str, **data: object) -> None:
-        """Record what is about to be done; raises when it cannot be kept, and then it must not be done."""
-        if self._journal is not None:
-            self._journal.append(self._clock.now(), fact, key, **data)
-
-    def _record(self, fact: str, key: str, **data: object) -> None:
-        """Record what has happened; when it cannot be kept, what runs is finished and nothing new is entered."""
-        try:
-            self._intend(fact, key, **data)
-        except (ArbkitError, OSError) as error:
-            self._halt(f"the journal does not keep {fact}: {error}", error, recorded=False)
-
-    def _halt(self, reason: str, error: BaseException | None = None, *, recorded: bool = True) -> None:
-        """Enter nothing new from here on; what runs is finished."""
-        self.halted = f"entries are halted: {reason}"
-        log.critical("engine.halted", extra={"reason": reason}, exc_info=error)
-        if recorded:
-            self._record("engine.halted", "engine", reason=reason)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import ArbkitError, InvariantViolation, VenueError
+from arbkit.core.errors import AccessDenied, ArbkitError, InvariantViolation, VenueError
 from arbkit.core.model import (
     ExecutionResult,
     ExecutionStrategy,
     Health,
     MultiLegTrade,
+    Order,
     OrderStatus,
     Outcome,
     Purpose,
@@ -26,7 +28,7 @@ from arbkit.core.model import (
     TradeState,
 )
 from arbkit.core.ports import BookFeed, BookView, Clock, Journal, Venue
-from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
 from arbkit.detection.sizing import basket_quote
 from arbkit.execution.accounting import closed, fees_of_order, is_complete, is_even, lot_of, min_size_of, money_of
 from arbkit.execution.accounting import refused as refused_result
@@ -36,8 +38,12 @@ from arbkit.execution.market import caps as market_caps
 from arbkit.execution.market import worst_costs
 from arbkit.execution.orders import RESTING, OrderDesk
 from arbkit.execution.planning import misshapen, unhealthy
+from arbkit.execution.record import Record
 from arbkit.execution.rollback import Plan, bid_value, choose, excess, targets
-from arbkit.execution.work import Work
+from arbkit.execution.supervisor import Supervisor
+from arbkit.execution.work import Sending, Work
+from arbkit.journal.fold import OpenTrade
+from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
 log = logging.getLogger(__name__)
@@ -58,64 +64,162 @@ class ParallelExecutor(OrderDesk):
         config: ExecutionConfig,
         clock: Clock | None = None,
         journal: Journal | None = None,
+        *,
+        record: Record | None = None,
+        ledger: Ledger | None = None,
+        supervisor: Supervisor | None = None,
+        on_done: Callable[[ExecutionResult], object] | None = None,
     ) -> None:
-        super().__init__(venues, feed, config, clock or LoopClock(), journal)
-        self._risk = risk
+        clock = clock or LoopClock()
+        record = record or Record(journal, clock)
+        super().__init__(venues, feed, risk, config, clock, record, ledger or Ledger())
+        self._supervisor = supervisor or Supervisor(record)
+        self._on_done = on_done
+        self._closing = ""
         self._running: dict[str, Work] = {}
+        self._escalated: dict[str, tuple[Work, ExecutionResult]] = {}
         self._work = {
             ExecutionStrategy.MARKET: self._execute_market,
             ExecutionStrategy.LIMIT: self._execute_limit,
             ExecutionStrategy.HYBRID: self._execute_hybrid,
         }
 
+    @property
+    def halted(self) -> str:
+        """Return why nothing new is entered, or nothing."""
+        return self._closing or self._record.halted or self._risk.halted
+
+    def trades(self) -> list[MultiLegTrade]:
+        """Return every trade that is not over, the escalated ones last."""
+        return [work.trade for work in (*self._running.values(), *(work for work, _ in self._escalated.values()))]
+
     # -- the whole trade -----------------------------------------------------------------------------------------
 
     async def execute(self, trade: MultiLegTrade) -> ExecutionResult:
-        """Work a decided trade to its outcome.
+        """Work a decided trade to its outcome; while fills can be taken back its state is PROVISIONAL, see `follow`.
 
         Cancelled from outside it stops resting, enters nothing more, finishes or escalates what is lopsided within
         T_hedge, and only then is cancelled.
         """
-        task = asyncio.ensure_future(self._run(trade))
+        return await self._to_the_end(trade.id, self._run(trade))
+
+    async def follow(self, trade_id: str) -> ExecutionResult:
+        """Wait until a provisional trade is settled, or a fill of it was voided and that has been dealt with."""
+        work = self._running[trade_id]
+        return await self._to_the_end(trade_id, self._held(work, self._settled))
+
+    async def resume(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> ExecutionResult:
+        """Bring a trade that another process left behind to its end: hear its orders out, then even it or escalate.
+
+        Nothing is entered for it. `sent_at` (ns) is the last time each of its orders may have been sent.
+        """
+        work = self._restored(found, trade, sent_at)
+        self._running[trade.id] = work
+        return await self._to_the_end(trade.id, self._held(work, self._resumed))
+
+    def close(self, why: str) -> None:
+        """Start no trade any more, and enter nothing for those that run."""
+        self._closing = why
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Enter nothing more for any running trade; what is lopsided is finished."""
+        for work in self._running.values():
+            work.interrupt()
+
+    def lopsided(self) -> list[str]:
+        """Return the running trades whose legs are not even yet, or not known to be."""
+        return [name for name, work in self._running.items() if not _only_settling(work)]
+
+    def open(self) -> tuple[str, ...]:
+        """Return what is not over, in words."""
+        found: list[str] = []
+        for work in (*self._running.values(), *(work for work, _ in self._escalated.values())):
+            trade = work.trade
+            found += [f"{trade.id}: order {order.client_id} is {order.status.value}" for _, order in work.unresolved()]
+            over = excess(trade.legs)
+            found += [
+                f"{trade.id}: {size / MICRO:g} {leg.book.name} outside whole baskets"
+                for leg, size in zip(trade.legs, over, strict=True)
+                if size and not is_even(trade)
+            ]
+            found += [f"{trade.id}: fills of {order.client_id} are provisional" for _, order in work.unsettled()]
+        return tuple(found)
+
+    def doubt(self, venue: str, why: str) -> None:
+        """Hold every order that rests at a venue for unknown until it has been asked about."""
+        for work in list(self._running.values()):
+            for leg, order in work.unresolved():
+                if order.venue == venue and order.status in RESTING:
+                    self._unknown(work, leg, order, why)
+                    self._supervisor.spawn(self._ask_until_known(work, leg, order), f"asking about {order.client_id}")
+
+    async def _ask_until_known(self, work: Work, leg: TradeLeg, order: Order) -> None:
+        while work.order(leg, order.client_id).status is OrderStatus.UNKNOWN and not self._too_late(work):
+            await self._check_order_status(work, leg, work.order(leg, order.client_id))
+            await asyncio.sleep(self._config.hedge_retry_s)
+
+    def acknowledge(self, trade_id: str) -> None:
+        """Take a person's word that an escalated trade was seen to; entries go on once nothing of it is unknown."""
+        if trade_id not in self._escalated:
+            return
+        work = self._escalated[trade_id][0]
+        work.seen_to = True
+        self._record.note("trade.acknowledged", trade_id)
+        self._forget_closed(work)
+
+    async def _to_the_end(self, trade_id: str, steps: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
+        task = asyncio.ensure_future(steps)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            work = self._running.get(trade.id)
+            work = self._running.get(trade_id)
             if work is None:
                 task.cancel()  # still being checked: nothing was sent
             else:
-                work.interrupted = True
-                work.end_rests()
+                work.interrupt()
+                if _only_settling(work):
+                    task.cancel()  # nothing is lopsided: settlement goes on at the venue, and is read at the next start
             while not task.done():
                 try:
                     await asyncio.shield(task)
                 except asyncio.CancelledError:
                     continue
+            if work is not None and trade_id in self._running and not task.cancelled():
+                self._supervisor.spawn(self.follow(trade_id), f"settling {trade_id}")
             raise
 
     async def _run(self, trade: MultiLegTrade) -> ExecutionResult:
         started_at = self._clock.now()
         if reason := await self._preflight_checks(trade):
-            self._record("trade.refused", trade.id, reason=reason)
+            self._record.note("trade.refused", trade.id, reason=reason)
             return refused_result(trade, reason, started_at)
         work = self._running[trade.id]
         work.started_at = started_at
+        self._state(work, TradeState.RUNNING)
+        return await self._held(work, self._worked)
+
+    async def _worked(self, work: Work) -> ExecutionResult:
+        await self._work[work.trade.strategy](work)
+        return await self._finalize_trade(work)
+
+    async def _held(self, work: Work, steps: Callable[[Work], Awaitable[ExecutionResult]]) -> ExecutionResult:
+        """Run the steps of a trade; what nobody expected halts entries, and leaves the trade to a person."""
         try:
-            self._state(work, TradeState.RUNNING)
-            await self._work[trade.strategy](work)
-            return await self._finalize_trade(work)
-        finally:
-            del self._running[trade.id]
+            return await steps(work)
+        except Exception as error:  # noqa: BLE001 - supervised here, so that no trade is dropped with what it owes
+            self._record.halt(f"trade {work.trade.id}: {type(error).__name__}: {error}", error)
+            return self._escalate(work, f"{type(error).__name__}: {error}")
 
     async def _preflight_checks(self, trade: MultiLegTrade) -> str:
         """Return why a trade may not start, or reserve for it, write down its plan and return nothing."""
-        if reason := self.halted or self._risk.halted or self._misfit(trade):
+        if reason := self.halted or self._misfit(trade):
             return reason
         free = await self._free_cash(trade)
         if isinstance(free, str):
             return free
         views, basket, terms = self._views(trade), trade.opportunity.basket, self._terms
-        if reason := unhealthy(views):
+        if reason := str(self.halted) or unhealthy(views):  # again: answers were waited for
             return reason
         quote = basket_quote(views, basket, trade.size)
         if quote is None:
@@ -127,19 +231,19 @@ class ParallelExecutor(OrderDesk):
         if not all(0 < cap < MICRO for cap in caps):
             return "a leg has no price on its grid within its cap"
         costs = worst_costs(trade, views, caps)
-        if refusal := self._risk.check(trade, costs, free):
+        if refusal := self._risk.check(trade, costs, free, now=self._clock.now()):
             return str(refusal)
         try:
-            self._plan(trade, caps)
+            now = self._plan(trade, caps, costs)
         except (ArbkitError, OSError) as error:
             return f"the journal does not take the plan: {error}"
-        self._risk.reserve(trade, costs)
-        self._running[trade.id] = Work(trade, caps, self._clock.now(), terms.hedge_ns)
+        self._risk.reserve(trade, costs, now)
+        self._running[trade.id] = Work(trade, caps, now, terms.hedge_ns)
         return ""
 
     def _misfit(self, trade: MultiLegTrade) -> str:
         """Return what is wrong with the trade itself, or which venue is missing."""
-        if trade.id in self._running:
+        if trade.id in self._running or trade.id in self._escalated:
             return f"trade {trade.id} is running already"
         missing = [leg.book.venue for leg in trade.legs if leg.book.venue not in self._venues]
         return f"no venue is called {missing[0]!r}" if missing else misshapen(trade)
@@ -150,7 +254,12 @@ class ParallelExecutor(OrderDesk):
         try:
             async with asyncio.timeout(self._patience_s):
                 for name in names:
+                    if reason := await self._turn(name, reducing=False):
+                        return reason
                     free[name] = await self._venues[name].balance()
+        except AccessDenied as no:
+            self._record.halt(f"{names[len(free)]} denies access: {no}")
+            return self.halted
         except (VenueError, TimeoutError) as error:
             return f"free cash at {names[len(free)]} is unknown: {str(error) or 'no answer in time'}"
         return free
@@ -241,57 +350,89 @@ class ParallelExecutor(OrderDesk):
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def _finalize_trade(self, work: Work) -> ExecutionResult:
-        """Commit what is whole, undo what is lopsided, close what never filled."""
+        """Commit what is whole, undo what is lopsided, close what never filled, wait for what can be taken back."""
         # What a failed coroutine left behind; what is UNKNOWN was asked about until T_hedge ended.
         left = [leg.index for leg, order in work.unresolved() if order.status is not OrderStatus.UNKNOWN]
         if left:
             await self._together(work, [self._settle(work, index) for index in dict.fromkeys(left)])
-        work.entries_done_at = self._clock.now()
+        work.entries_done_at = work.entries_done_at or self._clock.now()
         if work.unresolved():
             return self._escalate(work, self._unknown_orders(work))
-        if work.trade.is_untouched:  # nothing filled, nothing owed: missed, not committed
-            work.reason = work.reason or "nothing was filled"
-            return self._close(work, Outcome.MISSED, TradeState.ROLLED_BACK)
-        if is_even(work.trade):  # every leg holds the same size
-            return self._commit_trade(work)
-        return await self._rollback_trade(work)
+        if not is_even(work.trade) and (why := await self._rollback_trade(work)):
+            return self._escalate(work, why)
+        return self._commit_trade(work)
 
     def _commit_trade(self, work: Work) -> ExecutionResult:
-        """Close a trade that entry orders alone made even: completed at full size, reduced below it."""
-        self._state(work, TradeState.PROVISIONAL)
-        whole = is_complete(work.trade)
-        return self._close(work, Outcome.COMPLETED if whole else Outcome.REDUCED, TradeState.COMMITTED)
+        """Close a trade whose legs are even: for good when every fill is settled, provisionally before.
 
-    async def _rollback_trade(self, work: Work) -> ExecutionResult:
-        """Complete, trim or exit until the legs are even; past T_hedge or the loss bound stop and escalate."""
+        Completed and reduced are decided on entry orders alone; untouched is missed, nothing filled and nothing owed.
+        """
+        trade, settled = work.trade, work.trade.is_settled
+        undone = any(o.filled for leg in trade.legs for o in leg.orders if o.purpose is not Purpose.ENTRY)
+        if trade.is_untouched:
+            work.reason = work.reason or "nothing was filled"
+            outcome, state = Outcome.MISSED, TradeState.ROLLED_BACK
+        elif undone:
+            outcome, state = Outcome.UNWOUND, TradeState.ROLLED_BACK
+        else:
+            outcome, state = Outcome.COMPLETED if is_complete(trade) else Outcome.REDUCED, TradeState.COMMITTED
+        if (not undone and not trade.is_untouched) or not settled:
+            self._state(work, TradeState.PROVISIONAL)
+        return self._close(work, outcome, state) if settled else self._result(work, outcome)
+
+    async def _settled(self, work: Work) -> ExecutionResult:
+        """Ask about fills that can still be taken back until none is left; what a void leaves uneven is dealt with."""
+        since, told, pause = self._clock.now(), False, self._config.hedge_retry_s
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._config.hedge_timeout_s / 4)
+            await self._ask_unsettled(work)
+            if work.imbalance_at is not None or not work.unsettled():
+                result = await self._finalize_trade(work)
+                if result.trade.state is not TradeState.PROVISIONAL:
+                    return result
+            if not told and self._clock.now() - since > self._alarm_ns:
+                told = True
+                names = ", ".join(order.client_id for _, order in work.unsettled())
+                self._record.alert(f"trade {work.trade.id} is not settled yet", f"fills of {names} are provisional")
+
+    async def _rollback_trade(self, work: Work) -> str:
+        """Complete, trim or exit until the legs are even; past T_hedge or the loss bound return why they are not."""
         barred: tuple[Purpose, ...] = ()
         why = "no book allowed an undo within the loss bound"
         while not self._too_late(work):
             if not targets(work.trade):
-                return self._escalate(work, "what is left is below the venues' smallest orders")
+                return "what is left is below the venues' smallest orders"
             plan = choose(work.trade, self._views(work.trade), self._terms, barred)
             barred = ()
             if plan is not None:
                 before = work.trade
                 await self._send_undo(work, plan)
-                if work.unresolved():
-                    return self._escalate(work, self._unknown_orders(work))
                 if [leg.held for leg in work.trade.legs] != [leg.held for leg in before.legs]:
                     work.undo = plan.kind.value
+                if work.unresolved():
+                    return self._unknown_orders(work)
                 if is_even(work.trade):
-                    return self._close(work, Outcome.UNWOUND, TradeState.ROLLED_BACK)
+                    return ""
                 if any(work.leg(order.leg).orders[-1].status is OrderStatus.REJECTED for order in plan.orders):
                     barred = (plan.kind,)
                 why = "the venues did not fill an undo in time"
             if self._too_late(work, self._retry_ns):
                 break
             await asyncio.sleep(self._config.hedge_retry_s)
-        return self._escalate(work, why)
+            await self._ask_unsettled(work)  # what is settled meanwhile may be sold, what is voided needs no undoing
+            if is_even(work.trade):
+                return ""
+        return why
+
+    async def _ask_unsettled(self, work: Work) -> None:
+        for leg, order in work.unsettled():
+            await self._check_order_status(work, leg, order)
 
     async def _send_undo(self, work: Work, plan: Plan) -> None:
         """Send all orders of one undo at once."""
         self._state(work, TradeState.HEDGING if plan.kind is Purpose.COMPLETE else TradeState.UNWINDING)
-        self._record(
+        self._record.note(
             "trade.undo",
             work.trade.id,
             kind=plan.kind,
@@ -309,9 +450,9 @@ class ParallelExecutor(OrderDesk):
     async def _exit_leg(
         self, work: Work, leg: TradeLeg, limit: Price, size: Size, purpose: Purpose = Purpose.EXIT
     ) -> TradeLeg:
-        """Sell shares of a leg, never more than it holds and never below `limit`."""
-        if size > leg.held:
-            raise InvariantViolation(f"{work.trade.id} leg {leg.index}: to sell {size} of {leg.held} held")
+        """Sell shares of a leg, never more than are held and settled, and never below `limit`."""
+        if size > leg.available:
+            raise InvariantViolation(f"{work.trade.id} leg {leg.index}: to sell {size} of {leg.available} available")
         return await self._take(work, leg, limit, size, purpose, Side.SELL)
 
     def _escalate(self, work: Work, reason: str) -> ExecutionResult:
@@ -326,9 +467,8 @@ class ParallelExecutor(OrderDesk):
         log.error("trade.escalated", extra={"trade": work.trade.id, "reason": reason})
         return self._close(work, Outcome.ESCALATED, TradeState.ESCALATED, unhedged)
 
-    def _close(self, work: Work, outcome: Outcome, state: TradeState, unhedged: int = 0) -> ExecutionResult:
-        self._state(work, state)
-        result = closed(
+    def _result(self, work: Work, outcome: Outcome, unhedged: int = 0) -> ExecutionResult:
+        return closed(
             work.trade,
             outcome,
             started_at=work.started_at,
@@ -339,12 +479,18 @@ class ParallelExecutor(OrderDesk):
             unhedged=unhedged,
             notes=work.notes,
         )
-        self._record(
+
+    def _close(self, work: Work, outcome: Outcome, state: TradeState, unhedged: int = 0) -> ExecutionResult:
+        self._state(work, state)
+        result = self._result(work, outcome, unhedged)
+        self._record.note(
             "trade.done",
             work.trade.id,
             outcome=outcome,
             undo=result.undo,
             reason=result.reason,
+            started_at=result.started_at,
+            entries_done_at=result.entries_done_at,
             held=tuple(leg.held for leg in work.trade.legs),
             cash=result.cash,
             fees=result.fees,
@@ -352,8 +498,79 @@ class ParallelExecutor(OrderDesk):
             pnl=result.pnl,
         )
         self._risk.finish(result)
+        self._running.pop(work.trade.id, None)
+        if self._on_done is not None and work.trade.id not in self._escalated:  # of those it was told
+            self._on_done(result)
+        if outcome is Outcome.ESCALATED:
+            self._escalated[work.trade.id] = (work, result)
+            self._forget_closed(work)
+            if work.trade.id in self._escalated and (work.unresolved() or work.unsettled()):
+                self._supervisor.spawn(self._resolve(work), f"resolving {work.trade.id}")
         log.info("trade.done", extra={"trade": work.trade.id, "outcome": outcome.value})
         return result
+
+    def _forget_closed(self, work: Work) -> None:
+        """Forget an escalated trade that was seen to and of which nothing can change any more."""
+        if work.seen_to and not work.unresolved() and not work.unsettled():
+            self._escalated.pop(work.trade.id, None)
+            self._risk.acknowledge(work.trade.id)
+
+    # -- after the end -------------------------------------------------------------------------------------------
+
+    async def _resolve(self, work: Work) -> None:
+        """Hear out what an escalated trade left open, for as long as it takes, and account for it anew."""
+        began, told, pause = self._clock.now(), False, self._config.hedge_retry_s
+        while work.unresolved() or work.unsettled():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._config.reconcile_s)
+            for leg, order in (*work.unresolved(), *work.unsettled()):
+                await self._check_order_status(work, leg, order)
+                newest = work.order(leg, order.client_id)
+                if not newest.is_final:
+                    await self._cancel_order(work, leg, newest)
+            if not told and self._clock.now() - began > self._alarm_ns:
+                told = True
+                self._record.alert(f"trade {work.trade.id} has no last word", self._unknown_orders(work))
+        self._escalate(work, work.reason)
+
+    async def _resumed(self, work: Work) -> ExecutionResult:
+        legs = [leg.index for leg, order in work.unresolved()]
+        await self._together(work, [self._settle(work, index) for index in dict.fromkeys(legs)])
+        return await self._finalize_trade(work)
+
+    def restore_escalated(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> None:
+        """Take over a trade that escalated in another process, and go on hearing it out."""
+        assert found.done is not None
+        work = self._restored(found, trade, sent_at)
+        work.seen_to = found.seen_to
+        self._escalated[trade.id] = (work, found.done)
+        self._supervisor.spawn(self._resolve(work), f"resolving {trade.id}")
+
+    def _restored(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> Work:
+        """Return the work on a trade as its journal left it; what had no last word is unknown, and nothing is entered."""
+        now = self._clock.now()
+        work = Work(trade, found.caps, found.planned_at, self._terms.hedge_ns)
+        work.undo, work.reason = found.undo, "interrupted"
+        if found.done is not None:
+            work.undo, work.reason = found.done.undo, found.done.reason
+            work.entries_done_at = found.done.entries_done_at
+        work.interrupt()
+        for leg in trade.legs:
+            work.put(leg, now)
+            for order in leg.orders:
+                last = sent_at.get(order.client_id, now)
+                heard = bool(order.fills) or order.status not in (OrderStatus.INTENT, OrderStatus.SUBMITTED)
+                sending = Sending(found.planned_at, last, attempts=1, unanswered=1)
+                sending.acknowledged = heard and order.status is not OrderStatus.UNKNOWN
+                work.sendings[order.client_id] = sending
+                if not order.is_final:
+                    self._unknown(work, leg, order, "the process that sent it ended")
+        self._risk.track(work.trade)
+        return work
+
+    @property
+    def _alarm_ns(self) -> int:
+        return round(self._config.resolve_alarm_s * NS_PER_S)
 
     # -- books and the record ------------------------------------------------------------------------------------
 
@@ -364,19 +581,30 @@ class ParallelExecutor(OrderDesk):
     def _unknown_orders(work: Work) -> str:
         return f"unknown: {', '.join(order.client_id for _, order in work.unresolved())}"
 
-    def _plan(self, trade: MultiLegTrade, caps: Sequence[Price]) -> None:
-        self._intend(
+    def _plan(self, trade: MultiLegTrade, caps: Sequence[Price], costs: Sequence[Cash]) -> int:
+        opportunity, basket = trade.opportunity, trade.opportunity.basket
+        return self._record.intend(
             "trade.planned",
             trade.id,
             strategy=trade.strategy,
-            opportunity=trade.opportunity.id,
-            basket=trade.opportunity.basket.id,
-            size=trade.size,
-            legs=tuple((leg.book.name, leg.decision_cost, leg.worst) for leg in trade.legs),
+            opportunity=opportunity.id,
+            detected_at=opportunity.detected_at,
+            size=opportunity.size,
+            edge=opportunity.edge,
+            edge_gross=opportunity.edge_gross,
+            exact=opportunity.exact,
+            basket=(basket.id, basket.kind, basket.event, basket.floor, basket.min_size, basket.lot),
+            legs=tuple((leg.book.name, leg.decision_cost, leg.worst, leg.exact) for leg in trade.legs),
             caps=tuple(caps),
+            costs=tuple(costs),
         )
 
     def _state(self, work: Work, state: TradeState) -> None:
         if work.trade.state is not state:
             work.trade = work.trade.in_state(state)
-            self._record("trade.state", work.trade.id, state=state)
+            self._record.note("trade.state", work.trade.id, state=state)
+
+
+def _only_settling(work: Work) -> bool:
+    """Tell whether a trade is even, and waits for nothing but its venues to settle it."""
+    return work.trade.state is TradeState.PROVISIONAL and work.imbalance_at is None

@@ -129,7 +129,12 @@ def choose(
 
 
 def priced(trade: MultiLegTrade, target: Target, views: Sequence[BookView], terms: Terms) -> Plan | None:
-    """Price one undo on received books; None when a book cannot price an order, is empty, or the bound is passed."""
+    """Price one undo on received books; None when a book cannot price an order, is empty, or the bound is passed.
+
+    What is to be sold must be held and settled: shares whose match may still be taken back are nobody's to sell.
+    """
+    if target.side is Side.SELL and any(size > trade.legs[index].available for index, size in target.orders):
+        return None
     ladders: list[_Ladder] = []
     for index, size in target.orders:
         view = views[index]

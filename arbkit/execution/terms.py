@@ -24,6 +24,8 @@ class Terms:
     post_only: bool
     hedge_ns: int
     unwind_ppm: int
+    entry_ns: int
+    late_ns: int
 
     @classmethod
     def of(cls, config: ExecutionConfig) -> Terms:
@@ -41,6 +43,8 @@ class Terms:
             post_only=config.post_only,
             hedge_ns=round(config.hedge_timeout_s * NS_PER_S),
             unwind_ppm=_down(config.max_unwind_loss),
+            entry_ns=round(config.entry_deadline_s * NS_PER_S),
+            late_ns=round(config.late_arrival_s * NS_PER_S),
         )
 
     def slip(self, worst: int) -> Price:

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from arbkit.core.model import MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
 from arbkit.core.units import NS_PER_S, Price, Size
 from arbkit.execution.accounting import dust, is_even
+
+
+@dataclass(slots=True)
+class Sending:
+    """What is known of an order's way to its venue; times in ns.
+
+    `last_at` is the last time it may have left. `unanswered` sends may still arrive: until all of them have been
+    given up, neither "not found" nor the refusal of a later send says anything about the order.
+    """
+
+    intent_at: int
+    last_at: int
+    attempts: int = 0
+    unanswered: int = 0
+    acknowledged: bool = False  # the venue has spoken of it: from then on it cannot never have been
+    missing: int = 0  # times it was not found after it could not be on its way any more
 
 
 class Work:
@@ -29,6 +46,8 @@ class Work:
         self.notes: list[str] = []
         self.interrupted = False
         self.rests_over = False
+        self.seen_to = False  # a person has looked at what escalated
+        self.sendings: dict[str, Sending] = {}
         self._hedge_ns = hedge_ns
         self._rests: list[asyncio.Timeout] = []
         self._shortened = 0.0  # the loop's time at which rests end once there is an imbalance
@@ -56,6 +75,10 @@ class Work:
     def unresolved(self) -> list[tuple[TradeLeg, Order]]:
         """Return the orders that are not final on their venue's word."""
         return [(leg, order) for leg in self.trade.legs for order in leg.orders if not order.is_final]
+
+    def unsettled(self) -> list[tuple[TradeLeg, Order]]:
+        """Return the orders that have fills which can still be taken back."""
+        return [(leg, order) for leg in self.trade.legs for order in leg.orders if not order.is_settled]
 
     def deadline(self) -> int | None:
         """Return when an imbalance must be closed or escalated, ns; None while there is none."""
@@ -93,6 +116,10 @@ class Work:
         """Take an order's newer state; the leg is read anew, so an older copy of it overwrites nothing."""
         return self.put(self.leg(leg.index).with_order(order), now)
 
+    def order(self, leg: TradeLeg, key: str) -> Order:
+        """Return the newest state of one order of a leg."""
+        return next(order for order in self.leg(leg.index).orders if order.client_id == key)
+
     # -- rests -------------------------------------------------------------------------------------------------
 
     def rest_begins(self, rest: asyncio.Timeout) -> None:
@@ -103,6 +130,10 @@ class Work:
         elif self.imbalance_at is not None:
             self._cut(rest, self._shortened)
 
+    def may_rest(self, until: float) -> bool:
+        """Tell whether an order may go on resting until `until` (the loop's time): nothing has ended or cut it."""
+        return asyncio.get_running_loop().time() < until and not self.rests_over and self.imbalance_at is None
+
     def rest_ended(self, rest: asyncio.Timeout) -> None:
         self._rests.remove(rest)
 
@@ -112,6 +143,11 @@ class Work:
         now = asyncio.get_running_loop().time()
         for rest in self._rests:
             self._cut(rest, now)
+
+    def interrupt(self) -> None:
+        """Enter nothing more: rests end, and what is lopsided is finished."""
+        self.interrupted = True
+        self.end_rests()
 
     @staticmethod
     def _cut(rest: asyncio.Timeout, when: float) -> None:

@@ -5,7 +5,9 @@ import arbkit.core.errors as errors
 
 def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
     made = {
-        name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__
+        name: kind
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if kind.__module__ == errors.__name__ and issubclass(kind, Exception)
     }
     drawn: dict[str, str] = {}
     inside = ""

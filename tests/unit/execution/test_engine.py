@@ -23,7 +23,7 @@ MARKET = ExecutionStrategy.MARKET
 
 
 def engine(rig: Rig, **settings: Any) -> ArbitrageExecutionEngine:
-    return ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], config=rig.config, **settings)
+    return ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], config=rig.config, pairs=rig.pairs, **settings)
 
 
 def test_paper_mode_refuses_a_live_venue() -> None:
@@ -79,7 +79,7 @@ def test_what_is_refused_is_a_result_and_counted() -> None:
 
 def test_an_escalation_halts_the_engine_until_acknowledged() -> None:
     rig = Rig()
-    rig.beta.script(NO_B, Answer(lost="request"))
+    rig.beta.script(NO_B, *[Answer(lost="request")] * 200)
     one = engine(rig)
 
     async def main() -> list[ExecutionResult]:
@@ -87,6 +87,10 @@ def test_an_escalation_halts_the_engine_until_acknowledged() -> None:
         rig.beta.set_book(NO_B, asks=[("0.55", "300")])
         results = await one.scan_and_execute(MARKET, max_trades=2)
         one.acknowledge(results[0].trade.id)
+        rig.beta.clear_script(NO_B)
+        refused = await one.scan_and_execute(MARKET, max_trades=1)  # its order is still unknown
+        assert "acknowledged" in refused[0].reason
+        await asyncio.sleep(120)
         return results + await one.scan_and_execute(MARKET, max_trades=1)
 
     results = virtual(main())

@@ -38,17 +38,43 @@ def statuses(result: ExecutionResult, leg: int) -> list[str]:
     return [order.status.value for order in result.trade.legs[leg].orders]
 
 
-def test_fault_V1_lost_submit_stays_unknown_and_is_never_sent_again() -> None:
+LOST = [Answer(lost="request")] * 200
+
+
+def test_fault_V1_a_lost_submit_is_unknown_looked_up_and_sent_again_under_its_key() -> None:
     rig = Rig()
     rig.beta.script(NO_B, Answer(lost="request"))
+    result = rig.run("MARKET")
+    assert result.outcome is Outcome.COMPLETED
+    assert words(rig, "t.1.entry.0") == ["unknown"]
+    assert rig.facts("order.sent").count("t.1.entry.0") == 2
+    assert rig.facts("order.intent").count("t.1.entry.0") == 1
+    assert list(rig.beta.orders) == ["t.1.entry.0"]
+
+
+def test_fault_V1_an_order_that_nobody_answers_for_stays_unknown_and_is_escalated() -> None:
+    rig = Rig()
+    rig.beta.script(NO_B, *LOST)
     result = rig.run("MARKET")
     assert result.outcome is Outcome.ESCALATED
     assert result.reason == "unknown: t.1.entry.0"
     assert statuses(result, 1) == ["unknown"]
-    assert rig.facts("order.sent").count("t.1.entry.0") == 1
     assert seconds(result) <= rig.config.hedge_timeout_s
     assert "100 alpha:m:yes" in result.notes[0]
     assert result.pnl == cash("-40") + cash("38")  # marked at the received bid
+
+
+def test_fault_V10_an_entry_is_not_sent_again_when_its_time_is_over() -> None:
+    rig = Rig()
+    rig.beta.script(NO_B, *LOST)
+    rig.run("MARKET")
+    sent = [fact.at for fact in rig.journal.facts if fact.fact == "order.sent" and fact.key == "t.1.entry.0"]
+    assert sent[-1] - sent[0] < rig.config.hedge_timeout_s * NS_PER_S
+
+
+def words(rig: Rig, key: str) -> list[str]:
+    """Return what was written down of an order's status, in order."""
+    return [str(f.get("status")) for f in rig.journal.facts if f.fact == "order.status" and f.key == key]
 
 
 def test_fault_V2_an_order_whose_answer_was_lost_is_adopted_with_its_fills() -> None:
@@ -56,7 +82,8 @@ def test_fault_V2_an_order_whose_answer_was_lost_is_adopted_with_its_fills() -> 
     rig.beta.script(NO_B, Answer(lost="answer"))
     result = rig.run("MARKET")
     assert result.outcome is Outcome.COMPLETED
-    assert rig.facts("order.unknown") == ["t.1.entry.0"]
+    assert words(rig, "t.1.entry.0") == ["unknown"]
+    assert rig.facts("order.sent").count("t.1.entry.0") == 1
 
 
 def test_an_answer_that_never_comes_is_asked_for_after_patience() -> None:
@@ -67,12 +94,22 @@ def test_an_answer_that_never_comes_is_asked_for_after_patience() -> None:
     assert 1.0 <= seconds(result) < 2.0
 
 
-def test_fault_V3_not_found_is_no_evidence_for_an_order_that_arrives_late() -> None:
-    rig = Rig(config=ExecutionConfig(leg_timeout_s=1.0))
-    rig.beta.script(NO_B, Answer(delay_s=30.0))
-    result = rig.run("MARKET")
-    assert result.outcome is Outcome.ESCALATED
-    assert statuses(result, 1) == ["unknown"]
+def test_fault_V3_not_found_is_a_last_word_only_when_the_order_can_no_longer_arrive() -> None:
+    rig = Rig()
+    rig.beta.script(NO_B, *LOST)
+
+    async def main() -> ExecutionResult:
+        result = await rig.executor.execute(await rig.trade(ExecutionStrategy.MARKET))
+        sent = [fact.at for fact in rig.journal.facts if fact.fact == "order.sent" and fact.key == "t.1.entry.0"][-1]
+        assert statuses(result, 1) == ["unknown"]
+        await asyncio.sleep(120)
+        last = [fact for fact in rig.journal.facts if fact.fact == "order.status" and fact.key == "t.1.entry.0"][-1]
+        assert last.get("status") == "rejected"
+        assert last.at >= sent + rig.config.late_arrival_s * NS_PER_S
+        assert rig.executor.trades()[0].legs[1].is_final
+        return result
+
+    assert virtual(main()).outcome is Outcome.ESCALATED
 
 
 def test_fault_V6_a_rejected_leg_is_completed_or_undone_at_once() -> None:
@@ -307,29 +344,30 @@ def with_report(rig: Rig, *fills: tuple[int, int]) -> None:
     rig.beta.submit = submit  # type: ignore[method-assign]
 
 
-def test_fault_V20_a_fill_beyond_the_limit_is_counted_and_halts_entries() -> None:
+def test_fault_V20_a_fill_beyond_the_limit_is_counted_and_blocks_its_market() -> None:
     rig = Rig()
     with_report(rig, (56, 100))
-
-    async def main() -> ExecutionResult:
-        return await rig.executor.execute(await rig.trade(ExecutionStrategy.MARKET))
-
-    result = virtual(main())
+    result = virtual(executed(rig))
     assert result.outcome is Outcome.COMPLETED
     assert result.pnl == cash("4")
-    assert "beyond its limit" in rig.executor.halted
+    assert rig.facts("market.blocked") == ["beta:m"]
+    assert "beyond its limit" in result.notes[0]
+    rig.alpha.set_book(YES_A, asks=[("0.40", "100")])
+    assert "beta:m is blocked" in virtual(executed(rig, "again")).reason
 
 
-def test_fault_V20_more_filled_than_asked_is_escalated() -> None:
+def test_fault_V20_more_filled_than_asked_is_held_all_the_same_and_trimmed() -> None:
     rig = Rig()
     with_report(rig, (55, 101))
+    result = virtual(executed(rig))
+    assert result.trade.legs[1].orders[0].excess == 1_000_000
+    assert rig.facts("market.blocked") == ["beta:m"]
+    assert result.outcome in (Outcome.UNWOUND, Outcome.ESCALATED)
+    assert "more than the 100000000 asked for" in result.notes[0]
 
-    async def main() -> ExecutionResult:
-        return await rig.executor.execute(await rig.trade(ExecutionStrategy.MARKET))
 
-    result = virtual(main())
-    assert result.outcome is Outcome.ESCALATED
-    assert "InvariantViolation" in rig.executor.halted
+async def executed(rig: Rig, name: str = "t") -> ExecutionResult:
+    return await rig.executor.execute(replace(await rig.trade(ExecutionStrategy.MARKET), id=name))
 
 
 def test_fault_D1_an_intent_that_is_not_kept_is_not_sent() -> None:

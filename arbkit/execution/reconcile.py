@@ -1,0 +1,268 @@
+"""What the record says against what the venues say: orders, positions, cash and clocks.
+
+A difference is read again before it is believed, and then it is told and bars entries where it was found, until a
+person claims it. Nothing is written off, an absent row is never taken for flat, and a listing that could not be read
+whole says nothing about what is not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.errors import AccessDenied, DataError, VenueError, VenueUnavailable
+from arbkit.core.model import Book, MultiLegTrade, Order, Side
+from arbkit.core.ports import Clock, Venue, VenueOrder
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Size
+from arbkit.execution.record import Record
+from arbkit.journal.ledger import Ledger
+from arbkit.risk.limits import RiskManager
+
+MAX_PAGES = 1_000  # a listing that is longer than this runs in circles
+READS = 3  # times a difference is read before it is believed
+CASH_DUST = Cash(MICRO // 100)  # a cent: venues credit the rounding of fees later (Kalshi, per order)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a venue said of an account; `orders` is None when the listing could not be read whole."""
+
+    orders: tuple[VenueOrder, ...] | None
+    shares: Mapping[str, int]  # by book name, as listed: what is absent is not said to be zero
+    cash: Cash
+
+
+@dataclass(slots=True)
+class Difference:
+    """Something that the record does not explain: the market it bars ("venue:market", or a whole venue), and why."""
+
+    name: str
+    why: str
+    orders: list[str] = field(default_factory=list)  # venue ids of orders that nobody here placed
+
+
+class Reconciler:
+    """Compares the account with its venues at the start, after a lost connection and on a timer."""
+
+    def __init__(
+        self,
+        venues: Mapping[str, Venue],
+        books: Sequence[Book],
+        config: ExecutionConfig,
+        clock: Clock,
+        record: Record,
+        ledger: Ledger,
+        risk: RiskManager,
+        trades: Callable[[], Sequence[MultiLegTrade]],
+        turn: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._venues = dict(venues)
+        self._books = {book.index: book for book in books}
+        self._config = config
+        self._clock = clock
+        self._record = record
+        self._ledger = ledger
+        self._risk = risk
+        self._trades = trades
+        self._turn = turn
+        self.claimed: dict[str, str] = {}  # foreign orders that a person has claimed, by the venue's id
+        self.open: dict[str, Difference] = {}  # what is not claimed yet, by name
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    async def opening(self) -> None:
+        """Write down the balances of venues that are new to the journal; what is held already is to be claimed."""
+        for name in self._venues:
+            if name in self._ledger.opened:
+                continue
+            reading = await self._read(name)
+            shares = tuple(sorted((book, size) for book, size in reading.shares.items() if size))
+            self._record.intend("account.opened", name, cash=reading.cash, shares=shares)
+            self._ledger.open(name, reading.cash, shares)
+            for book, size in shares:
+                self._bar(Difference(_market_of(book), f"{size / MICRO:g} {book} were held before the first trade"))
+
+    # -- comparing -----------------------------------------------------------------------------------------------
+
+    async def compare_all(self) -> list[str]:
+        """Compare every venue; return what could not be compared, with the reason."""
+        silent = []
+        for name in self._venues:
+            try:
+                await self.compare(name)
+            except (VenueError, TimeoutError) as error:
+                silent.append(f"{name}: {str(error) or 'no answer in time'}")
+                if isinstance(error, AccessDenied):
+                    self._record.halt(f"{name} denies access: {error}")
+        return silent
+
+    async def compare(self, name: str) -> list[Difference]:
+        """Compare one venue; bar what differs in every one of several readings. Raises VenueError when it is silent."""
+        await self._measure_clock(name)
+        found: dict[str, Difference] = {}
+        for attempt in range(READS):
+            if attempt:
+                await asyncio.sleep(self._config.hedge_retry_s * attempt)
+            before = self._expected(name)
+            reading = await self._read(name)
+            now = self._differences(name, reading, before, self._expected(name))
+            found = {key: new for key, new in now.items() if not attempt or key in found}
+            if not found:
+                return []
+        for difference in found.values():
+            self._bar(difference)
+        return list(found.values())
+
+    async def _measure_clock(self, name: str) -> None:
+        """Keep entries away from a venue whose clock is not ours: what is signed or dated would not be believed."""
+        await self._turn(name)
+        before = self._clock.now()
+        async with asyncio.timeout(self._patience_s):
+            theirs = await self._venues[name].time()
+        after = self._clock.now()
+        off = max(before - theirs, theirs - after, 0)  # for certain, whenever within the answer it was read
+        if off > self._config.max_clock_skew_s * NS_PER_S:
+            why = f"its clock differs from ours by {off / NS_PER_S:.1f} s"
+            until = self._clock.now() + round(3 * self._config.reconcile_s * NS_PER_S)
+            self._record.note("venue.paused", name, until=until, why=why)
+            self._risk.pause_venue(name, until, why)
+            self._record.alert(f"entries at {name} are paused", why)
+
+    async def _read(self, name: str) -> Reading:
+        async with asyncio.timeout(3 * self._patience_s):
+            orders = await self._all_orders(name)
+            await self._turn(name)
+            held = await self._venues[name].positions()
+            await self._turn(name)
+            cash = await self._venues[name].balance()
+        return Reading(orders, {self._books[book].name: int(size) for book, size in held.items()}, cash)
+
+    async def _all_orders(self, name: str) -> tuple[VenueOrder, ...] | None:
+        """Return the whole listing, every order once, or None when its pages never ended."""
+        found: dict[str, VenueOrder] = {}
+        seen: dict[str, None] = {}
+        cursor = ""
+        for _ in range(MAX_PAGES):
+            await self._turn(name)
+            page = await self._venues[name].open_orders(cursor)
+            found.update((order.venue_id, order) for order in page.rows)
+            cursor = page.cursor
+            if not cursor:
+                return tuple(found.values())
+            if cursor in seen:
+                return None
+            seen[cursor] = None
+        return None
+
+    def _expected(self, name: str) -> _Expected:
+        """Return what the record lets a venue hold now, orders without a last word counted both ways."""
+        shares = {book: (held, held) for book, held in self._ledger.shares.items() if book.startswith(f"{name}:")}
+        working: list[Order] = []
+        for trade in self._trades():
+            for leg in trade.legs:
+                if leg.book.venue == name:
+                    working += [order for order in leg.orders if not (order.is_final and order.is_settled)]
+        for order in working:
+            low, high = shares.get(order.book.name, (0, 0))
+            more = 0 if order.is_final else order.remaining
+            loose = order.filled - order.confirmed
+            if order.side is Side.BUY:
+                low, high = low - loose, high + more
+            else:
+                low, high = low - more, high + loose
+            shares[order.book.name] = (low, high)
+        return _Expected(shares, self._ledger.cash.get(name, 0), [order.client_id for order in working])
+
+    def _differences(self, name: str, reading: Reading, before: _Expected, after: _Expected) -> dict[str, Difference]:
+        found: dict[str, Difference] = {}
+
+        def differ(market: str, why: str, order: str = "") -> None:
+            one = found.setdefault(market, Difference(market, why))
+            if order:
+                one.orders.append(order)
+
+        ours = {*before.orders, *after.orders}
+        foreign = [order for order in reading.orders or () if order.client_id not in ours]
+        for order in foreign:
+            if order.venue_id not in self.claimed:
+                whose = f"{order.client_id}, which is over here," if order.client_id else "that nobody here placed"
+                differ(_market_of(order.book), f"EXTERNAL order {order.venue_id} {whose} is open", order.venue_id)
+        for book in sorted({*reading.shares, *before.shares, *after.shares}):
+            spans = [expected.shares.get(book, (0, 0)) for expected in (before, after)]
+            low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+            there = reading.shares.get(book)
+            if there is None and not low <= 0 <= high:
+                differ(_market_of(book), f"{book} is not listed, on record are {_span(low, high)}")
+            elif there is not None and not low <= there <= high:
+                differ(_market_of(book), f"EXTERNAL position: {there / MICRO:g} {book}, on record {_span(low, high)}")
+        quiet = not ours and not foreign and reading.orders is not None and before.cash == after.cash
+        if quiet and abs(reading.cash - after.cash) > CASH_DUST:
+            differ(name, f"cash is {reading.cash / MICRO:.6f}, on record {after.cash / MICRO:.6f} dollars")
+        return found
+
+    def _bar(self, difference: Difference) -> None:
+        known = self.open.get(difference.name)
+        self.open[difference.name] = difference
+        if known is not None and known.why == difference.why:
+            return
+        self._record.note("market.blocked", difference.name, why=difference.why)
+        self._risk.block_market(difference.name, difference.why)
+        self._record.alert(f"{difference.name} is blocked", difference.why)
+
+    # -- claiming ------------------------------------------------------------------------------------------------
+
+    async def claim(self, name: str, why: str) -> None:
+        """Take a person's word that what differs on a market ("venue:market") or venue is theirs.
+
+        The account is adjusted to what the venue says, on record. Raises DataError for a name that is none,
+        VenueUnavailable while orders of ours have no last word there, JournalError when the claim is not on disk: it
+        counts, and is to be made again should the process end before it is.
+        """
+        barred = self.open.get(name)
+        venue = name.partition(":")[0]
+        if venue not in self._venues:
+            raise DataError(f"nothing is called {name!r} here: a venue, or a market as venue:market")
+        expected = self._expected(venue)
+        if expected.orders:
+            raise VenueUnavailable(f"orders of ours are open at {venue}: {', '.join(expected.orders)}")
+        reading = await self._read(venue)
+        more = []
+        if name != venue:
+            books = [book.name for book in self._books.values() if f"{book.venue}:{book.market.id}" == name]
+            for book in books:
+                there = reading.shares.get(book, 0)
+                if change := there - self._ledger.shares.get(book, 0):
+                    more.append((book, change))
+        cash = reading.cash - self._ledger.cash.get(venue, 0) if name == venue else 0
+        if more or cash:
+            self._record.intend("account.adjusted", venue, cash=cash, shares=tuple(more), why=why)
+            self._ledger.adjust(venue, cash, more)
+        orders = tuple(barred.orders) if barred else ()
+        self._record.intend("market.claimed", name, why=why, orders=orders)
+        self.claimed.update(dict.fromkeys(orders, name))
+        self.open.pop(name, None)
+        self._risk.claim_market(name)
+        await self._record.durable()
+
+    @property
+    def _patience_s(self) -> float:
+        return min(self._config.leg_timeout_s, self._config.hedge_timeout_s / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What the record allows: shares by book as (low, high), cash, and orders of ours that may be listed."""
+
+    shares: dict[str, tuple[int, int]]
+    cash: int
+    orders: list[str]
+
+
+def _market_of(book: str) -> str:
+    return book.rpartition(":")[0]
+
+
+def _span(low: int, high: int) -> str:
+    return f"{Size(low) / MICRO:g}" if low == high else f"{low / MICRO:g} to {high / MICRO:g}"

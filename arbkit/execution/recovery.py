@@ -1,0 +1,50 @@
+"""What a journal says after its process has ended: the same calls that a running engine made, made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from arbkit.core.model import Book, ExecutionResult
+from arbkit.journal.fold import State
+from arbkit.journal.memory import Fact
+from arbkit.metrics import MetricsCollector
+from arbkit.risk.limits import RiskManager
+
+
+def replayed(
+    facts: Iterable[Fact], books: Mapping[str, Book], risk: RiskManager, metrics: MetricsCollector | None = None
+) -> State:
+    """Return the state after these facts, with `risk` and `metrics` brought to where they were.
+
+    Reservations, positions, daily results, blocks and pauses follow from the facts alone. Raises JournalDamaged when
+    the facts contradict each other.
+    """
+    state = State(books)
+    counted: dict[str, None] = {}
+
+    def ended(result: ExecutionResult) -> None:
+        risk.finish(result)
+        if metrics is not None and result.trade.id not in counted:  # what escalated is accounted for again later
+            counted[result.trade.id] = None
+            metrics.record_trade(result)
+
+    state.on_done = ended
+    state.on_closed = risk.acknowledge
+    state.on_late = risk.track
+    for fact in facts:
+        state.apply(fact)
+        match fact.fact:
+            case "trade.planned":
+                found = state.trades[fact.key]
+                risk.reserve(found.trade, found.costs, fact.at)
+            case "losses.acknowledged":
+                risk.acknowledge_losses(fact.at)
+            case "market.blocked":
+                risk.block_market(fact.key, state.blocked[fact.key])
+            case "market.claimed":
+                risk.claim_market(fact.key)
+            case "venue.paused":
+                risk.pause_venue(fact.key, *state.paused[fact.key])
+    for name in state.trades:
+        risk.track(state.trade(name))
+    return state

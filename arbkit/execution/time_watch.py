@@ -1,0 +1,43 @@
+"""Whether the engine was awake and its clock is what it was: the loop can be held up, the wall clock can be set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.ports import Clock
+from arbkit.core.units import NS_PER_S
+from arbkit.execution.record import Record
+
+
+class TimeWatch:
+    """One look at the time, to be taken every `pause_s`."""
+
+    def __init__(
+        self, clock: Clock, record: Record, config: ExecutionConfig, mark_stale: Callable[[str], None]
+    ) -> None:
+        self.pause_s = config.max_loop_lag_s / 2
+        self._jump: Callable[[], int] = getattr(clock, "jump", lambda: 0)
+        self._record, self._config, self._mark_stale = record, config, mark_stale
+        self._last: float | None = None  # the loop's time
+        self._set = 0  # what the wall clock was ahead of ours by, ns
+
+    def look(self) -> bool:
+        """Trust no book after the loop was held up; tell whether the wall clock was set since the last look."""
+        now = asyncio.get_running_loop().time()
+        first, late = self._last is None, now - (now if self._last is None else self._last) - self.pause_s
+        self._last = now
+        if late > self._config.max_loop_lag_s:
+            why = f"the event loop was held up for {late:.1f} s"
+            self._mark_stale(why)
+            self._record.alert("books are stale", why)
+        moved = self._jump() - self._set
+        if first:
+            self._set += moved
+            return False
+        if abs(moved) <= self._config.max_clock_skew_s * NS_PER_S:
+            return False
+        self._set += moved
+        self._record.alert("the wall clock was set", f"by {moved / NS_PER_S:.1f} s; ours goes on as before")
+        return True

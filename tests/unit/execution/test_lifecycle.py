@@ -1,0 +1,347 @@
+"""An engine from its start to its end: watches, the kill switch, draining, and what a stop leaves on record."""
+
+# ruff: noqa: N802 - a fault keeps the id it has in the fault table
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from arbkit.backtest.mock_platform import Answer
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.errors import Cause, JournalError, OrderRejected, VenueUnavailable
+from arbkit.core.model import ExecutionResult, ExecutionStrategy, Order, OrderReport, OrderStatus, Outcome
+from arbkit.core.units import NS_PER_S
+from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
+from arbkit.risk.kill_switch import KillFlag
+from tests.rig import NO_B, YES_A, Rig, held, virtual
+
+MARKET, LIMIT, HYBRID = ExecutionStrategy
+
+
+class World:
+    def __init__(self, **config: Any) -> None:
+        self.rig = Rig(config=ExecutionConfig(**config))
+        self.kill = KillFlag()
+        self.distrusted: list[tuple[str, str]] = []
+        self.rig.feed.distrust = lambda book, why: self.distrusted.append((book.name, why))  # type: ignore[method-assign]
+        self.stale: list[str] = []
+        self.rig.feed.mark_stale = self.stale.append  # type: ignore[method-assign]
+        self.engine = self.new_engine()
+
+    def new_engine(self) -> ArbitrageExecutionEngine:
+        return ArbitrageExecutionEngine(
+            self.rig.venues,
+            self.rig.feed,
+            [self.rig.basket],
+            config=self.rig.config,
+            journal=self.rig.journal,
+            pairs=self.rig.pairs,
+            kill=self.kill,
+        )
+
+    def run(self, steps: Callable[[World], Coroutine[Any, Any, Any]]) -> Any:
+        async def main() -> Any:
+            await self.engine.start()
+            answer = await steps(self)
+            assert self.engine.checkpoint() == replayed_checkpoint(
+                self.rig.journal.facts, self.rig.table.books, self.rig.config
+            )
+            await self.engine.stop()
+            return answer
+
+        return virtual(main())
+
+    async def trade(self, strategy: ExecutionStrategy = MARKET, shares: str = "100") -> ExecutionResult:
+        return await self.engine.execute_opportunity(self.rig.opportunity(shares), strategy)
+
+    def facts(self, fact: str) -> list[str]:
+        return self.rig.facts(fact)
+
+
+def test_fault_P8_a_loop_that_was_held_up_leaves_no_book_trusted() -> None:
+    async def steps(world: World) -> None:
+        loop: Any = asyncio.get_running_loop()
+        await asyncio.sleep(1)
+        loop._now += 3 * NS_PER_S  # as if somebody had computed for three seconds
+        await asyncio.sleep(1)
+        assert len(world.stale) == 1
+        assert "held up for" in world.stale[0]
+        assert world.facts("engine.alert") == ["engine"]
+
+    World().run(steps)
+
+
+def test_fault_K1_setting_the_wall_clock_moves_no_deadline_and_is_told() -> None:
+    world = World()
+
+    class Jumping:
+        wall = 0
+
+        def now(self) -> int:
+            return int(asyncio.get_running_loop().time_ns())  # type: ignore[attr-defined]
+
+        def jump(self) -> int:
+            return self.wall
+
+    clock = Jumping()
+    world.engine = ArbitrageExecutionEngine(
+        world.rig.venues,
+        world.rig.feed,
+        [world.rig.basket],
+        journal=world.rig.journal,
+        pairs=world.rig.pairs,
+        clock=clock,
+    )
+
+    async def steps(world: World) -> None:
+        await asyncio.sleep(1)
+        clock.wall = 3_600 * NS_PER_S
+        await asyncio.sleep(2)
+        assert world.facts("engine.alert") == ["engine"]
+        result = await world.trade()
+        assert result.outcome is Outcome.COMPLETED
+
+    world.run(steps)
+
+
+def test_fault_U5_a_kill_in_the_middle_of_a_hedge_lets_the_hedge_finish_and_enters_nothing() -> None:
+    async def steps(world: World) -> None:
+        world.rig.beta.script(NO_B, Answer(reject="closed"), Answer(delay_s=2.0))
+        trading = asyncio.ensure_future(world.trade())
+        await asyncio.sleep(1)
+        world.engine.kill("a person")
+        world.engine.kill("again")
+        result = await trading
+        assert (result.outcome, held(result)) == (Outcome.UNWOUND, [100, 100])
+        assert "a person" in (await world.engine._execute(result.trade.opportunity, MARKET)).reason
+        assert world.facts("kill.engaged") == ["engine"]
+
+    World().run(steps)
+
+
+@pytest.mark.parametrize("strategy", [LIMIT, HYBRID])
+def test_a_kill_from_elsewhere_cancels_what_rests_within_a_second(strategy: ExecutionStrategy) -> None:
+    async def steps(world: World) -> None:
+        trading = asyncio.ensure_future(world.trade(strategy))
+        await asyncio.sleep(1)
+        world.kill.engage("another process", 0)
+        at = world.engine._clock.now()
+        result = await trading
+        assert result.outcome is Outcome.MISSED
+        assert result.finished_at - at <= NS_PER_S
+        assert not world.rig.alpha.cash - world.rig.alpha.opening
+
+    World(hybrid_patience_s=30.0, limit_timeout_s=30.0).run(steps)
+
+
+def test_a_kill_survives_a_restart_and_so_does_what_halted_entries() -> None:
+    world = World()
+
+    async def first(world: World) -> None:
+        world.engine.kill("a person")
+        world.engine._record.halt("a bug")
+
+    world.run(first)
+    world.engine = again = world.new_engine()
+
+    async def second() -> None:
+        await again.start(world.rig.journal.facts)
+        assert "a bug" in again.halted
+        again.resume_entries("mended")
+        assert "a person" in again.halted
+        world.kill.release("mended", 0)
+        await asyncio.sleep(1)
+        assert again.halted == ""
+        assert (await again.execute_opportunity(world.rig.opportunity(), MARKET)).outcome is Outcome.COMPLETED
+        await again.stop()
+
+    virtual(second())
+    assert world.facts("kill.released") == ["engine"]
+
+
+def test_fault_P4_draining_enters_nothing_cancels_what_rests_and_says_what_is_open() -> None:
+    async def steps(world: World) -> None:
+        trading = asyncio.ensure_future(world.trade(LIMIT))
+        await asyncio.sleep(1)
+        assert await world.engine.drain() == ()
+        assert (await trading).outcome is Outcome.MISSED
+        assert (await world.engine._execute(world.rig.opportunity(), MARKET)).reason == "the engine is closing"
+
+    World(limit_timeout_s=30.0).run(steps)
+
+
+def test_fault_P4_draining_parks_what_it_cannot_finish_and_names_it() -> None:
+    async def steps(world: World) -> None:
+        world.rig.beta.script(NO_B, *[Answer(reject="closed")] * 300)
+        world.rig.alpha.set_book(YES_A, asks=[("0.40", "100")])
+        trading = asyncio.ensure_future(world.trade())
+        await asyncio.sleep(1)
+        left = await world.engine.drain(20.0)
+        assert left == ((await trading).trade.id + ": 100 alpha:m:yes outside whole baskets",)
+
+    World().run(steps)
+
+
+def test_fault_P4_a_trade_in_its_checks_does_not_start_after_the_drain_began() -> None:
+    async def steps(world: World) -> None:
+        balance = world.rig.alpha.balance
+
+        async def slow() -> Any:
+            await asyncio.sleep(1)
+            return await balance()
+
+        world.rig.alpha.balance = slow  # type: ignore[method-assign]
+        trading = asyncio.ensure_future(world.trade())
+        await asyncio.sleep(0.5)
+        assert await world.engine.drain() == ()
+        assert (await trading).outcome is Outcome.REFUSED
+        assert not world.rig.alpha.orders
+
+    World().run(steps)
+
+
+def refusing(world: World, no: Exception, times: int) -> None:
+    """Let beta refuse so many orders with an error."""
+    submit, left = world.rig.beta.submit, [times]
+
+    async def answer(order: Order) -> OrderReport:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise no
+        return await submit(order)
+
+    world.rig.beta.submit = answer  # type: ignore[method-assign]
+
+
+def test_fault_V12_the_same_hedge_goes_out_again_under_the_same_key_after_a_restart() -> None:
+    async def steps(world: World) -> None:
+        world.rig.alpha.set_book(YES_A, asks=[("0.40", "100")])
+        refusing(world, OrderRejected("closed"), 1)
+        closed = world.rig.beta.submit
+        calls = [0]
+
+        async def restarting(order: Order) -> OrderReport:
+            calls[0] += 1
+            if 1 < calls[0] <= 4:
+                raise VenueUnavailable("425: restarting", 1.0)
+            return await closed(order)
+
+        world.rig.beta.submit = restarting  # type: ignore[method-assign]
+        result = await world.trade()
+        assert (result.outcome, held(result)) == (Outcome.UNWOUND, [100, 100])
+        keys = [key for key in world.facts("order.sent") if ".complete." in key]
+        assert len(keys) == 4
+        assert len(set(keys)) == 1
+
+    World().run(steps)
+
+
+def test_fault_V13_takers_refused_bars_entries_for_the_window_and_the_other_leg_is_undone() -> None:
+    async def steps(world: World) -> None:
+        refusing(world, OrderRejected("post-only", Cause.TAKERS_REFUSED, 90.0), 300)
+        result = await world.trade()
+        assert (result.outcome, result.undo) == (Outcome.UNWOUND, "exit")
+        world.rig.alpha.set_book(YES_A, bids=[("0.38", "200")], asks=[("0.40", "100")])
+        refused = await world.trade()
+        assert "beta is paused" in refused.reason
+        await asyncio.sleep(95)
+        refusing(world, OrderRejected("post-only"), 0)
+        assert "paused" not in (await world.trade()).reason
+
+    World().run(steps)
+
+
+def test_fault_V21_terms_that_are_not_as_believed_are_read_anew_and_nothing_is_sent_again_blindly() -> None:
+    async def steps(world: World) -> None:
+        refusing(world, OrderRejected("tick is 0.001", Cause.TERMS), 1)
+        result = await world.trade()
+        assert world.distrusted[0] == (NO_B, "tick is 0.001")
+        assert result.outcome is Outcome.UNWOUND
+        keys = world.facts("order.sent")
+        assert len(keys) == len(set(keys))
+
+    World().run(steps)
+
+
+def test_fault_V9_too_many_requests_stop_entries_first() -> None:
+    async def steps(world: World) -> None:
+        refusing(world, VenueUnavailable("429", 3.0), 1)
+        result = await world.trade()
+        assert "429" in result.reason
+        assert result.outcome is Outcome.UNWOUND
+        world.rig.alpha.set_book(YES_A, bids=[("0.38", "200")], asks=[("0.40", "300")])
+        world.rig.beta.set_book(NO_B, bids=[("0.53", "200")], asks=[("0.55", "300")])
+        again = await world.trade()
+        assert "request budget of beta" in again.reason
+        await asyncio.sleep(4)
+        assert (await world.trade()).outcome is not Outcome.REFUSED
+
+    World().run(steps)
+
+
+def test_fault_D3_a_disk_that_does_not_flush_keeps_entries_in_and_lets_what_reduces_out() -> None:
+    world = World()
+    works = [True]
+
+    async def durable(*, reducing: bool = False) -> None:
+        if not works[0] and not reducing:
+            raise JournalError("fsync: input/output error")
+
+    world.rig.journal.durable = durable  # type: ignore[method-assign]
+
+    async def steps(world: World) -> None:
+        works[0] = False
+        result = await world.trade()
+        assert result.outcome is Outcome.MISSED
+        assert "fsync" in result.reason
+        assert not world.rig.alpha.orders
+        works[0] = True
+        assert (await world.trade()).outcome is Outcome.COMPLETED
+
+    world.run(steps)
+
+
+def test_fault_W12_what_rests_is_unknown_when_its_connection_is_lost_until_it_was_asked_about() -> None:
+    async def steps(world: World) -> None:
+        trading = asyncio.ensure_future(world.trade(LIMIT))
+        await asyncio.sleep(0.5)
+        world.engine.venue_lost("alpha")
+        statuses = [str(f.get("status")) for f in world.rig.journal.facts if f.fact == "order.status"]
+        assert statuses == ["open", "open", "unknown"]
+        assert "alpha is paused" in (await world.engine._execute(world.rig.opportunity(), MARKET)).reason
+        await world.engine.venue_back("alpha")
+        assert (await trading).outcome is Outcome.MISSED
+        assert (await world.trade()).outcome is Outcome.COMPLETED
+
+    World(limit_timeout_s=2.0).run(steps)
+
+
+def test_fault_W7_a_fill_that_the_stream_lost_is_found_by_asking() -> None:
+    async def steps(world: World) -> None:
+        async def mute(order: Order) -> Any:
+            await asyncio.Event().wait()
+            yield OrderReport(order.client_id, OrderStatus.OPEN)
+
+        world.rig.alpha.reports = mute  # type: ignore[method-assign]
+        world.rig.alpha.script(YES_A, Answer(rests_fill=((0.2, 100),)))
+        world.rig.beta.script(NO_B, Answer(rests_fill=((1.0, 100),)))
+        result = await world.trade(LIMIT)
+        assert result.outcome is Outcome.COMPLETED
+        assert result.finished_at - result.started_at < 25 * NS_PER_S
+
+    World(limit_timeout_s=60.0, hedge_timeout_s=60.0, reconcile_s=2.0).run(steps)
+
+
+def test_fault_W8_a_fill_that_is_told_again_and_in_another_order_is_counted_once() -> None:
+    async def steps(world: World) -> None:
+        result = await world.trade()
+        order = result.trade.legs[0].orders[0]
+        status = await world.rig.alpha.status(order)
+        assert order.told(status).fills == order.fills
+        assert world.facts("fill") == [leg.orders[0].client_id for leg in result.trade.legs]
+
+    World().run(steps)
