@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SILENCE_NS = 60 * NS_PER_S  # a stream without connection marks that says nothing for longer counts as silent
 REFUSED_LIMIT = 0.01  # share of refused rows above which a file is not the file it was taken for
+BACKWARD_LIMIT_NS = 60 * NS_PER_S  # messages overtake each other by seconds; by more, a clock or the file is wrong
 REFUSALS_KEPT = 20  # per file; all are counted, the first are quoted
 
 
@@ -77,12 +78,17 @@ class FileLog:
             self.notes.append(text)
 
     def check(self) -> None:
-        """Raise DataError when too many rows were refused for the rest to be believed."""
+        """Raise DataError when the rows cannot be believed: too many were refused, or one is far out of order."""
         if self.refused > REFUSED_LIMIT * self.rows_read:
             first = self.refusals[0]
             raise DataError(
                 f"{self.file}: {self.refused} of {self.rows_read} rows refused, more than {REFUSED_LIMIT:.0%}; "
                 f"the first at line {first.line}: {first.reason}"
+            )
+        if self.backward_max_ns > BACKWARD_LIMIT_NS:
+            raise DataError(
+                f"{self.file}: a stamp lies {seconds(self.backward_max_ns):,.0f} s before the one above it, more than "
+                f"{seconds(BACKWARD_LIMIT_NS):.0f} s: a wrong clock, or two recordings in one file"
             )
 
 
@@ -201,7 +207,7 @@ class QualityReport:
             names = {f.name for f in fields(Measures)}
             measures = Measures(**{k: int(v) for k, v in plain["measures"].items() if k in names})
             return cls(files=tuple(plain["files"]), measures=measures, notes=tuple(plain["notes"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a quality report: {error}") from error
 
     def _lines(self) -> list[tuple[str, str]]:

@@ -16,6 +16,8 @@ _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9})
 _EPOCH = re.compile(r"(\d{1,11})(?:\.(\d{1,9}))?", re.ASCII)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NEAR = Decimal("1e-9")  # dollars or shares: how far float residue may lie from a millionth
+# No recording of these venues is older, and what lies beyond was written in another unit.
+EARLIEST, LATEST = 946_684_800 * NS_PER_S, 4_102_444_800 * NS_PER_S  # 2000-01-01 and 2100-01-01
 
 
 def parse_ns(text: str, *, naive_utc: bool = False) -> int:
@@ -36,7 +38,22 @@ def parse_ns(text: str, *, naive_utc: bool = False) -> int:
     h, m, s = int(hour), int(minute), int(second)
     if h > 23 or m > 59 or s > 59:
         raise ValueError(f"not a time: {text!r}")
-    return (_day_seconds(day) + h * 3600 + m * 60 + s - _offset(zone)) * NS_PER_S + _fraction(fraction)
+    ns = (_day_seconds(day) + h * 3600 + m * 60 + s - _offset(zone)) * NS_PER_S + _fraction(fraction)
+    if not 0 <= ns < 1 << 63:
+        raise ValueError(f"not a time between 1970 and 2262: {text!r}")
+    return ns
+
+
+def recorded(ns: int) -> int:
+    """Return the stamp of a recorded row as it is; raises ValueError outside 2000..2100: its unit is another one."""
+    if not EARLIEST <= ns < LATEST:
+        raise ValueError(f"not a time between 2000 and 2100: {ns} ns since 1970")
+    return ns
+
+
+def recorded_ns(text: str) -> int:
+    """Return the stamp of a recorded row in ns; raises ValueError like `parse_ns` and `recorded`."""
+    return recorded(parse_ns(text))
 
 
 def is_coarse(text: str) -> bool:
@@ -69,6 +86,8 @@ def snap(text: str) -> int:
     0.43999999999999995 is 440,000; 0.0000005 and "nan" are ValueErrors.
     """
     try:
+        if not text.isascii() or "_" in text:  # a decimal may hold both, a recording does not
+            raise InvalidOperation
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"not a number: {text!r}") from None

@@ -44,6 +44,18 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 DAY_NS = 86_400 * NS_PER_S
 COLUMN_TYPES = (np.int64, np.int64, np.int16, np.uint8, np.int32, np.int64)  # of a tape with few books
+FIELDS: dict[str, type] = {  # of tape.json, beside the schema version
+    "rows": int,
+    "digest": str,
+    "clocks": str,
+    "source": str,
+    "licence": str,
+    "synthetic": bool,
+    "recorded": list,
+    "pairs": list,
+    "lag_max": list,
+    "quality": dict,
+}
 T = TypeVar("T")
 
 
@@ -109,16 +121,16 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
     digest = digest or digest_of(markets, rows, facts.clocks)
     (folder / "rows").mkdir()
     for day, start, end in _days(rows.ts_recv):
-        table = _packed(rows.cut(slice(start, end)))
-        pq.write_table(
-            table,
+        with pq.ParquetWriter(
             folder / "rows" / f"{day}.parquet",
+            _packed(rows.cut(slice(0, 0))).schema,
             compression="zstd",
             compression_level=9,
-            row_group_size=PIECE,
             use_dictionary=["book", "meta", "price"],
             column_encoding={"ts_recv": "DELTA_BINARY_PACKED", "lag": "DELTA_BINARY_PACKED", "size": "PLAIN"},
-        )
+        ) as file:
+            for at in range(start, end, PIECE):  # a day need not fit memory
+                file.write_table(_packed(rows.cut(slice(at, min(at + PIECE, end)))))
     ladders = ladders_of(rows, len(markets.books))
     numbers = np.repeat(np.arange(len(markets.books), dtype=np.int32), np.diff(ladders.offsets))
     pq.write_table(pa.table({"book": numbers, "price": ladders.prices}), folder / "ladders.parquet")
@@ -211,8 +223,15 @@ class Spool:
             np.memmap(path, dtype, "r") for path, dtype in zip(self._paths, self.TYPES, strict=True)
         ]
         if n_books <= INT16_BOOKS:
-            columns[2] = columns[2].astype(np.int16)
+            columns[2] = self._narrowed(columns[2])
         return Rows(*columns)
+
+    def _narrowed(self, books: np.ndarray) -> np.ndarray:
+        path = self._paths[2].with_suffix(".int16")
+        with path.open("wb") as file:
+            for at in range(0, self.rows, PIECE):
+                file.write(books[at : at + PIECE].astype(np.int16).data)
+        return np.memmap(path, np.int16, "r")
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -221,9 +240,10 @@ class Spool:
 def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     """Return the tape in a folder; raise DataError when it is foreign, incomplete or damaged."""
     folder = Path(path)
+    _refuse_links(folder)
     document = _document(folder)
     markets = _guarded(folder / "markets.parquet", lambda file: _markets(file, document))
-    rows = _rows(folder, int(document["rows"]))
+    rows = _rows(folder, document["rows"])
     clocks = document["clocks"]
     if clocks not in CLOCKS:
         raise DataError(f"{folder / 'tape.json'}: field `clocks`: {clocks!r} is none of {', '.join(CLOCKS)}")
@@ -238,15 +258,17 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     else:
         ladders = _guarded(folder / "ladders.parquet", lambda file: _ladders(file, len(markets.books)))
         lag_max = np.array(document["lag_max"], dtype=np.int64)
+        if len(lag_max) != len(markets.books):
+            raise DataError(f"{folder / 'tape.json'}: field `lag_max`: {len(lag_max)} for {len(markets.books)} books")
     return Tape.trusted(
         markets,
         rows,
         clocks,
-        str(document["source"]),
-        str(document["licence"]),
-        bool(document["synthetic"]),
-        QualityReport.from_dict(document["quality"]),
-        str(document["digest"]),
+        document["source"],
+        document["licence"],
+        document["synthetic"],
+        _guarded(folder / "tape.json", lambda _: QualityReport.from_dict(document["quality"])),
+        document["digest"],
         ladders,
         lag_max,
     )
@@ -258,6 +280,18 @@ def _ladders(file: Path, n_books: int) -> Ladders:
     table = pq.read_table(file)
     counts = np.bincount(table.column("book").to_numpy(), minlength=n_books)
     return Ladders(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), table.column("price").to_numpy())
+
+
+def inside(folder: Path, file: Path) -> Path:
+    """Return a file found in a folder; raise DataError when it is a link that leads out of it."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{file}: leads out of its folder, to {file.resolve()}: name that file itself if it is meant")
+    return file
+
+
+def _refuse_links(folder: Path) -> None:
+    for file in (*folder.glob("*"), *folder.glob("rows/*")):
+        inside(folder, file)
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -273,10 +307,13 @@ def _document(folder: Path) -> dict[str, Any]:
     version = document["schema_version"]
     if version != SCHEMA_VERSION:
         raise DataError(f"{file}: field `schema_version`: {version!r}, but this arbkit reads {SCHEMA_VERSION}")
-    needed = ("rows", "digest", "clocks", "source", "licence", "synthetic", "recorded", "pairs", "lag_max", "quality")
-    for key in needed:
+    for key, kind in FIELDS.items():
         if key not in document:
             raise DataError(f"{file}: field `{key}` is missing")
+        if type(document[key]) is not kind:
+            raise DataError(f"{file}: field `{key}` must be {kind.__name__}, not {type(document[key]).__name__}")
+    if not all(type(lag) is int and 0 <= lag < 1 << 63 for lag in document["lag_max"]):
+        raise DataError(f"{file}: field `lag_max` must hold whole numbers of ns")
     return document
 
 
@@ -286,7 +323,7 @@ def _guarded(file: Path, read: Callable[[Path], T]) -> T:
 
     try:
         return read(file)
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (OSError, pa.ArrowException, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(f"{file}: cannot be read: {error}") from error
 
 
@@ -295,6 +332,8 @@ def _markets(file: Path, document: dict[str, Any]) -> MarketTable:
 
     texts = pq.read_table(file, columns=["market"]).column("market").to_pylist()
     plain = [json.loads(text) for text in texts]
+    if not all(type(book) is int and 0 <= book < 2 * len(plain) for book in document["recorded"]):
+        raise ValueError("`recorded` in tape.json names a book that is none")
     return table_from_dict({"markets": plain, "recorded": document["recorded"], "pairs": document["pairs"]})
 
 

@@ -185,7 +185,7 @@ class Tape:
         """Return the rows with t0 <= ts_recv < t1 (ns) as a tape of its own.
 
         It opens, at t0, with the books that are known then: each in a message of its own (clear, levels, status,
-        price grid and fee rule in force), its venue stamp as far behind as that of its last row was. Ages start
+        price grid and fee rule in force, resolution), its venue stamp as far behind as that of its last row was. Ages start
         anew: a book that had been silent before t0 looks fresh there.
         """
         start, end = (int(i) for i in np.searchsorted(self.rows.ts_recv, (t0, max(t0, t1)), side="left"))
@@ -388,10 +388,15 @@ def _opening(head: Rows, book: int, t0: int) -> list[tuple[int, int, int, int, i
         said.append((m.meta(m.KIND_CLEAR, last=False), 0, 0))
         for side, levels in ((m.SIDE_BID, state.bids), (m.SIDE_ASK, state.asks)):
             said += [(m.meta(m.KIND_LEVEL, side, not x.exact, last=False), x.price, x.size) for x in levels]
-    for kind in (m.KIND_STATUS, m.KIND_GRID, m.KIND_FEE):  # these hold whether the book is known or not
+    for kind in (
+        m.KIND_STATUS,
+        m.KIND_GRID,
+        m.KIND_FEE,
+        m.KIND_RESOLUTION,
+    ):  # these hold whether the book is known or not
         rows = at[(head.meta[at] & m.KIND_MASK) == kind]
         if len(rows):
-            said.append((m.meta(kind, last=False), 0, int(head.size[rows[-1]])))
+            said.append((m.meta(kind, last=False), int(head.price[rows[-1]]), int(head.size[rows[-1]])))
     if said:
         said[-1] = (said[-1][0] | m.LAST, *said[-1][1:])
     venue = t0 - int(head.ts_recv[at[-1]] - head.ts_venue[at[-1]])

@@ -181,7 +181,7 @@ def decode(raw: str | bytes) -> Message | Unknown:
         raise Malformed(f"not JSON: {error}") from error
     try:
         envelope = _ENVELOPE.decode(raw)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeError):  # what follows a wrong field may be no JSON at all
         raise Malformed(f"not a message: {why}") from None
     if envelope.type not in TYPES:
         return envelope

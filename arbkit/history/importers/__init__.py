@@ -16,7 +16,7 @@ from arbkit.history.importers.base import Batch, BookIndex, Importer, Source
 from arbkit.history.importers.merge import merged
 from arbkit.history.markets import read_markets
 from arbkit.history.quality import ImportReport, Meter, QualityLog, QualityReport
-from arbkit.history.store import Facts, Spool, refuse_foreign, replacing, write_folder
+from arbkit.history.store import Facts, Spool, inside, refuse_foreign, replacing, write_folder
 from arbkit.history.tape import Clocks, check_rows
 
 __all__ = ["FORMATS", "common_clocks", "import_recording", "importer"]
@@ -83,7 +83,7 @@ def _files(given: Paths) -> list[Source]:
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            files += sorted(x for x in path.iterdir() if x.is_file() and not x.name.startswith("."))
+            files += sorted(inside(path, x) for x in path.iterdir() if x.is_file() and not x.name.startswith("."))
         else:
             files.append(path)
     if not files:

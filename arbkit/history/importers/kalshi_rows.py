@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from arbkit.books import meta as m
 from arbkit.core.grid import Grid
 from arbkit.core.units import MICRO
-from arbkit.history.importers.base import Source, csv_rows, is_coarse, parse_ns, snap, snap_price
+from arbkit.history.importers.base import Source, csv_rows, is_coarse, recorded_ns, snap, snap_price
 from arbkit.history.importers.solving import Opening, SideProof
 from arbkit.history.quality import FileLog
 
@@ -110,7 +110,7 @@ def _row(line: int, cells: list[str], grid: Grid | None) -> Row:
         raise _Refused("price: not the best that the same row prints", price_text)
     if not stamp_text and kind != BOOK:
         raise _Refused("timestamp: missing", kind)
-    stamp = _read("timestamp", stamp_text, parse_ns) if stamp_text else None
+    stamp = _read("timestamp", stamp_text, recorded_ns) if stamp_text else None
     return Row(line, kind, side, price, size, bid, ask, stamp, is_coarse(stamp_text))
 
 

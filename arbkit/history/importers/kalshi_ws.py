@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.units import NS_PER_MS
@@ -25,7 +27,8 @@ from arbkit.history.importers.base import (
     MessageWriter,
     SnapshotDiff,
     Source,
-    parse_ns,
+    recorded,
+    recorded_ns,
 )
 from arbkit.history.quality import FileLog, QualityLog
 from arbkit.history.tape import Clocks
@@ -85,7 +88,7 @@ class _Session:
     def batches(self) -> Iterator[Batch]:
         """Yield the rows; raises DataError for a damaged file and for one in which nothing carries a time."""
         self._now = self._first_stamp()
-        for number, text in self._source.lines():
+        for number, text, _ in self._source.lines():
             if not text.strip():
                 continue
             self._log.rows_read += 1
@@ -96,9 +99,9 @@ class _Session:
         yield self._out.take()
 
     def _first_stamp(self) -> int:
-        for _, text in self._source.lines():
+        for _, text, _ in self._source.lines():
             try:
-                message = wire.decode(text)
+                message = _decoded(text)
                 if isinstance(message, wire.OrderbookDelta):
                     return _stamp(message)
             except wire.Malformed:
@@ -118,7 +121,7 @@ class _Session:
 
     def _message(self, number: int, text: str) -> None:
         try:
-            message = wire.decode(text)
+            message = _decoded(text)
             stamp = _stamp(message) if isinstance(message, wire.OrderbookDelta) else self._now
         except wire.Malformed as error:
             self._unread(number, error, text)
@@ -205,12 +208,13 @@ class _Session:
     def _trade(self, number: int, trade: wire.TradeBody) -> None:
         try:
             price, size = wire.quotable(trade.yes_price_dollars), wire.contracts(trade.count_fp)
+            stamp = self._now if trade.ts_ms is None else recorded(trade.ts_ms * NS_PER_MS)
         except ValueError as error:
             self._log.refuse(number, "trade", str(error))
             return
         bought = wire.buyer_took(trade)
         taker = m.UNKNOWN_AGGRESSOR if bought is None else m.BUYER if bought else m.SELLER
-        self._now = max(self._now, (trade.ts_ms or 0) * NS_PER_MS)
+        self._now = max(self._now, stamp)
         book = self._index.book(trade.market_ticker, venue=VENUE)
         self._out.row(self._now, self._now, book, m.KIND_PRINT, taker, price, size, lower=True)
         self._out.end()
@@ -245,9 +249,17 @@ class _Session:
         self._lose([book])
 
 
+def _decoded(raw: str | bytes) -> wire.Message | wire.Unknown:
+    """Return a message; raises Malformed, also where the JSON breaks behind a field that is wrong already."""
+    try:
+        return wire.decode(raw)
+    except msgspec.DecodeError as error:
+        raise wire.Malformed(f"not JSON: {error}") from error
+
+
 def _is_message(line: bytes) -> bool:
     try:
-        message = wire.decode(line)
+        message = _decoded(line)
     except wire.Malformed as error:
         # A snapshot of a deep book can be longer than the piece that is shown.
         return error.envelope is not None or CUT_SNAPSHOT.match(line) is not None
@@ -259,9 +271,9 @@ def _stamp(message: wire.OrderbookDelta) -> int:
     delta = message.msg
     try:
         if delta.ts:
-            return parse_ns(delta.ts)
+            return recorded_ns(delta.ts)
         if delta.ts_ms is not None:
-            return delta.ts_ms * NS_PER_MS
+            return recorded(delta.ts_ms * NS_PER_MS)
         raise ValueError("none")
     except ValueError as error:
         raise wire.Malformed(f"time: {error}", wire.envelope_of(message)) from None

@@ -32,7 +32,7 @@ from arbkit.history.importers.base import (
     MessageWriter,
     Source,
     csv_rows,
-    parse_ns,
+    recorded_ns,
     snap_price,
     snap_size,
 )
@@ -127,7 +127,7 @@ def _said(cells: Sequence[str], book: int) -> Said:
     if side not in SIDES:
         raise ValueError(f"side: unknown|{side!r}")
     said = Said(
-        stamp=_read("timestamp", parse_ns, stamp),
+        stamp=_read("timestamp", recorded_ns, stamp),
         book=book,
         kind=KINDS[event],
         side=SIDES[side],

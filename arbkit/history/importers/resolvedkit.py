@@ -121,7 +121,7 @@ def _markets(source: Source, index: BookIndex, log: FileLog) -> Iterator[tuple[s
     for piece in parquet.batches(source.path, MARKET_COLUMNS):
         with parquet.reading(source.path):
             ids, slugs = (parquet.texts(piece.column(name)) for name in MARKET_COLUMNS[:2])
-            ends = parquet.stamps_ns(piece.column("end_ts"))
+            ends = parquet.recorded_ns(piece.column("end_ts"))
             paid = [parquet.micros(piece.column(name)) for name in MARKET_COLUMNS[3:]]
             open_ = [piece.column(name).is_null(nan_is_null=True).to_pylist() for name in MARKET_COLUMNS[3:]]
         for i, (market, slug, end) in enumerate(zip(ids, slugs, ends, strict=True)):
@@ -176,7 +176,7 @@ def _stamps(source: Source, log: FileLog) -> tuple[NDArray[np.int64], dict[str, 
     number = now = 0
     for piece in parquet.batches(source.path, ("market_id", "ts")):
         with parquet.reading(source.path):
-            keys, stamps = parquet.texts(piece.column("market_id")), parquet.stamps_ns(piece.column("ts"))
+            keys, stamps = parquet.texts(piece.column("market_id")), parquet.recorded_ns(piece.column("ts"))
         raised = np.zeros(len(keys), dtype=np.int64)
         for i, (key, stamp) in enumerate(zip(keys, stamps, strict=True)):
             market = key or ""
@@ -199,7 +199,7 @@ def _snapshots(
     for piece in parquet.batches(source.path, BOOK_COLUMNS):
         with parquet.reading(source.path):
             keys, sides = (parquet.texts(piece.column(name)) for name in ("market_id", "side"))
-            stamps = parquet.stamps_ns(piece.column("ts"))
+            stamps = parquet.recorded_ns(piece.column("ts"))
             levels = [_Lists(piece.column(name)) for name in BOOK_COLUMNS[3:]]
         for i, (key, side, stamp) in enumerate(zip(keys, sides, stamps, strict=True)):
             number += 1
@@ -243,7 +243,7 @@ def _snapshot(
     if side not in SIDES:
         raise ValueError("side: neither UP nor DOWN")
     if stamp is None:
-        raise ValueError("ts: missing")
+        raise ValueError("ts: missing, or not between 2000 and 2100")
     bids, asks = _side("bid", levels[0], levels[1]), _side("ask", levels[2], levels[3])
     return _Snapshot(markets[key].books[SIDES[side]], bids, asks)
 

@@ -70,7 +70,7 @@ def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) ->
     for piece in parquet.batches(source.path, COLUMNS):
         with parquet.reading(source.path):
             amounts = [parquet.micros(piece.column(name)) for name in COLUMNS[4:]]
-            stamps = parquet.stamps_ns(piece.column("timestamp"))
+            stamps = parquet.recorded_ns(piece.column("timestamp"))
             words = [parquet.texts(piece.column(name)) for name in COLUMNS[1:4]]
         good = [a.good.tolist() for a in amounts]
         values = [a.values.tolist() for a in amounts]
@@ -100,7 +100,7 @@ def _fault(
 ) -> tuple[str, str] | None:
     """Return what is wrong with a row, None when it can be used."""
     if stamp is None:
-        return "timestamp: missing", ""
+        return "timestamp: missing, or not between 2000 and 2100", ""
     if not asset:
         return "asset_id: missing", ""
     if event not in KINDS:
