@@ -466,9 +466,7 @@ class TradeLeg:
     def available(self) -> Size:
         """Shares that may be sold now: bought and settled, less all that sells have taken or may still take."""
         bought = sum(order.confirmed for order in self.orders if order.side is Side.BUY)
-        sold = sum(
-            order.filled if order.is_final else order.size for order in self.orders if order.side is Side.SELL
-        )
+        sold = sum(order.filled if order.is_final else order.size for order in self.orders if order.side is Side.SELL)
         return Size(max(0, bought - sold))
 
     @property
