@@ -12,7 +12,7 @@ PYTHON ?= python3
 NOTEBOOKS ?= notebooks
 JUNK := build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo test lint format types notebooks picture lab clean distclean env
+.PHONY: help demo test simulate lint format types notebooks picture lab clean distclean env
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ demo: env  ## the whole way from a tape to a comparison, on shipped data
 test: env  ## every test and notebook, with the coverage gate
 	@$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=term:skip-covered --nbmake tests $(NOTEBOOKS)
 
+# SEEDS=n runs so many, FIRST=k begins elsewhere, SEED=s tells the story of one.
+simulate: env  ## the engine under every fault, seeded: SEEDS=5000, or SEED=42 to replay one
+	@$(BIN)/python -m tests.simulation.faults.run \
+	  $(if $(SEED),--seed $(SEED) --timeline,--seeds $(or $(SEEDS),500) --first $(or $(FIRST),0))
+
 lint: env  ## style, format, the import rule, stripped notebooks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -72,6 +77,11 @@ types: env  ## mypy, strict
 notebooks: env  ## run every notebook, executed copies in build/notebooks
 	@mkdir -p build/notebooks && cp -R $(NOTEBOOKS)/. build/notebooks/
 	@$(BIN)/python -m pytest --nbmake --overwrite build/notebooks
+
+# Real processes, killed with SIGKILL: minutes, so it is a proof to ask for and not a part of the tests, which do a few.
+.PHONY: crash-loop
+crash-loop: env  ## kill a real engine RUNS times (200), and prove after each that nothing was doubled or lost
+	@$(BIN)/python -m tests.process.crash_loop --runs $(or $(RUNS),200) --seed $(or $(SEED),1)
 
 picture: env  ## draw the README's picture again (needs chromium)
 	@$(BIN)/python docs/picture.py

@@ -20,12 +20,10 @@ from arbkit.core.model import (
     Book,
     ExecutionResult,
     ExecutionStrategy,
-    Outcome,
     TradeState,
 )
 from arbkit.core.ports import BookFeed, Clock, Journal, Venue
 from arbkit.core.units import MICRO, NS_PER_S
-from arbkit.execution.accounting import refused
 from arbkit.execution.parallel_executor import ParallelExecutor
 from arbkit.execution.planning import decided, undecided
 from arbkit.execution.reconcile import Reconciler
@@ -276,10 +274,7 @@ class ArbitrageExecutionEngine:
         trade = undecided(opportunity, strategy, self._trade_id(opportunity, strategy))
         views = [self._feed.view(leg) for leg in opportunity.basket.legs]
         trade, reason = decided(trade, views, self._terms, self.risk.exposure_room())
-        result = refused(trade, reason, now) if reason else await self._executor.execute(trade)
-        if result.outcome is Outcome.REFUSED:
-            self.metrics.record_trade(result)
-        return result
+        return self._executor.refuse(trade, reason, now) if reason else await self._executor.execute(trade)
 
     async def scan_and_execute(
         self,

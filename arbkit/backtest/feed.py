@@ -98,10 +98,10 @@ class RecordedFeed:
             fees=NO_FEES if rule is None else rule,
         )
 
-    def distrust(self, book: Book, why: str) -> None:  # noqa: ARG002
+    def distrust(self, book: Book, why: str) -> None:
         """Do nothing: a recording has no other terms than it shows."""
 
-    def mark_stale(self, why: str) -> None:  # noqa: ARG002
+    def mark_stale(self, why: str) -> None:
         """Do nothing: in virtual time nobody is ever late."""
 
     async def when(self, baskets: Sequence[Basket], min_edge: Cash) -> ArbitrageOpportunity | None:

@@ -404,10 +404,10 @@ class MockFeed:
     def view(self, book: Book) -> MockView:
         return self._platforms[book.venue].view(book)
 
-    def distrust(self, book: Book, why: str) -> None:  # noqa: ARG002
+    def distrust(self, book: Book, why: str) -> None:
         """Do nothing: what is set by hand is as it is."""
 
-    def mark_stale(self, why: str) -> None:  # noqa: ARG002
+    def mark_stale(self, why: str) -> None:
         """Do nothing: what is set by hand is as it is."""
 
     async def when(self, baskets: Sequence[Basket], min_edge: Cash) -> ArbitrageOpportunity | None:

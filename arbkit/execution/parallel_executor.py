@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from arbkit.core.clock import LoopClock
@@ -88,6 +88,14 @@ class ParallelExecutor(OrderDesk):
     def halted(self) -> str:
         """Return why nothing new is entered, or nothing."""
         return self._closing or self._record.halted or self._risk.halted
+
+    def refuse(self, trade: MultiLegTrade, reason: str, started_at: int) -> ExecutionResult:
+        """Write down that a trade does not start, and why."""
+        result = refused_result(trade, reason, started_at)
+        self._record.note("trade.refused", trade.id, **_plan(trade), reason=reason, started_at=started_at)
+        if self._on_done is not None:
+            self._on_done(result)
+        return result
 
     def trades(self) -> list[MultiLegTrade]:
         """Return every trade that is not over, the escalated ones last."""
@@ -192,8 +200,7 @@ class ParallelExecutor(OrderDesk):
     async def _run(self, trade: MultiLegTrade) -> ExecutionResult:
         started_at = self._clock.now()
         if reason := await self._preflight_checks(trade):
-            self._record.note("trade.refused", trade.id, reason=reason)
-            return refused_result(trade, reason, started_at)
+            return self.refuse(trade, reason, started_at)
         work = self._running[trade.id]
         work.started_at = started_at
         self._state(work, TradeState.RUNNING)
@@ -234,7 +241,7 @@ class ParallelExecutor(OrderDesk):
         if refusal := self._risk.check(trade, costs, free, now=self._clock.now()):
             return str(refusal)
         try:
-            now = self._plan(trade, caps, costs)
+            now = self._record.intend("trade.planned", trade.id, **_plan(trade), caps=tuple(caps), costs=tuple(costs))
         except (ArbkitError, OSError) as error:
             return f"the journal does not take the plan: {error}"
         self._risk.reserve(trade, costs, now)
@@ -581,24 +588,6 @@ class ParallelExecutor(OrderDesk):
     def _unknown_orders(work: Work) -> str:
         return f"unknown: {', '.join(order.client_id for _, order in work.unresolved())}"
 
-    def _plan(self, trade: MultiLegTrade, caps: Sequence[Price], costs: Sequence[Cash]) -> int:
-        opportunity, basket = trade.opportunity, trade.opportunity.basket
-        return self._record.intend(
-            "trade.planned",
-            trade.id,
-            strategy=trade.strategy,
-            opportunity=opportunity.id,
-            detected_at=opportunity.detected_at,
-            size=opportunity.size,
-            edge=opportunity.edge,
-            edge_gross=opportunity.edge_gross,
-            exact=opportunity.exact,
-            basket=(basket.id, basket.kind, basket.event, basket.floor, basket.min_size, basket.lot),
-            legs=tuple((leg.book.name, leg.decision_cost, leg.worst, leg.exact) for leg in trade.legs),
-            caps=tuple(caps),
-            costs=tuple(costs),
-        )
-
     def _state(self, work: Work, state: TradeState) -> None:
         if work.trade.state is not state:
             work.trade = work.trade.in_state(state)
@@ -608,3 +597,19 @@ class ParallelExecutor(OrderDesk):
 def _only_settling(work: Work) -> bool:
     """Tell whether a trade is even, and waits for nothing but its venues to settle it."""
     return work.trade.state is TradeState.PROVISIONAL and work.imbalance_at is None
+
+
+def _plan(trade: MultiLegTrade) -> dict[str, object]:
+    """Return what a trade is about, as it is written down."""
+    opportunity, basket = trade.opportunity, trade.opportunity.basket
+    return {
+        "strategy": trade.strategy,
+        "opportunity": opportunity.id,
+        "detected_at": opportunity.detected_at,
+        "size": opportunity.size,
+        "edge": opportunity.edge,
+        "edge_gross": opportunity.edge_gross,
+        "exact": opportunity.exact,
+        "basket": (basket.id, basket.kind, basket.event, basket.floor, basket.min_size, basket.lot),
+        "legs": tuple((leg.book.name, leg.decision_cost, leg.worst, leg.exact) for leg in trade.legs),
+    }

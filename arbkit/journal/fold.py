@@ -137,6 +137,24 @@ class State:
     def _planned(self, fact: Fact, data: dict[str, Any]) -> None:
         if fact.key in self.trades:
             raise ValueError("planned twice")
+        caps = tuple(Price(cap) for cap in data["caps"])
+        costs = tuple(Cash(cost) for cost in data["costs"])
+        self.trades[fact.key] = OpenTrade(self._trade_of(fact.key, data), caps, costs, fact.at)
+
+    def _refused(self, fact: Fact, data: dict[str, Any]) -> None:
+        if self.on_done is not None:
+            at = data["started_at"]
+            result = ExecutionResult(
+                self._trade_of(fact.key, data),
+                Outcome.REFUSED,
+                reason=data["reason"],
+                started_at=at,
+                entries_done_at=at,
+                finished_at=at,
+            )
+            self.on_done(result)
+
+    def _trade_of(self, key: str, data: dict[str, Any]) -> MultiLegTrade:
         name, kind, event, floor, min_size, lot = data["basket"]
         books = tuple(self.books[leg[0]] for leg in data["legs"])
         basket = Basket(name, Kind(kind), event, books, Cash(floor), Size(min_size), Size(lot))
@@ -153,12 +171,7 @@ class State:
             TradeLeg(at, book, Side.BUY, opportunity.size, Cash(leg[1]), Price(leg[2]), bool(leg[3]))
             for at, (book, leg) in enumerate(zip(books, data["legs"], strict=True))
         )
-        self.trades[fact.key] = OpenTrade(
-            MultiLegTrade(fact.key, opportunity, ExecutionStrategy(data["strategy"]), legs),
-            tuple(Price(cap) for cap in data["caps"]),
-            tuple(Cash(cost) for cost in data["costs"]),
-            fact.at,
-        )
+        return MultiLegTrade(key, opportunity, ExecutionStrategy(data["strategy"]), legs)
 
     def _state(self, fact: Fact, data: dict[str, Any]) -> None:
         found = self.trades[fact.key]
@@ -304,7 +317,7 @@ _STEPS: dict[str, Callable[[State, Fact, dict[str, Any]], None]] = {
     "account.opened": State._opened,
     "account.adjusted": State._adjusted,
     "trade.planned": State._planned,
-    "trade.refused": State._nothing,
+    "trade.refused": State._refused,
     "trade.state": State._state,
     "trade.undo": State._undo,
     "trade.done": State._done,

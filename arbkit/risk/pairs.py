@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any, Literal, Self
 from arbkit.core.errors import ConfigError
 from arbkit.core.files import written
 from arbkit.core.model import Basket, Kind, MarketTable, Pair
+from arbkit.core.toml import read_document
 from arbkit.core.units import NS_PER_S
 from arbkit.risk.stakes import market_of
 
@@ -156,12 +156,7 @@ class PairBook:
     def read(cls, path: str | Path) -> Self:
         """Read a file of approvals; ConfigError naming file, pair and field when it cannot be meant."""
         path = Path(path)
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: no such file of approved pairs") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+        document, _ = read_document(path)
         if unknown := sorted(set(document) - {"pair"}):
             raise ConfigError(f"{path}: unknown key `{unknown[0]}`; there is [[pair]]")
         rows = document.get("pair", [])

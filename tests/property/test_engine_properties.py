@@ -1,5 +1,7 @@
 """Whatever venues do, within their word, a trade ends even or says that it did not, and no cent or share is lost."""
 
+# ruff: noqa: N802 - a fault keeps the id it has in the fault table
+
 from __future__ import annotations
 
 from hypothesis import given, settings
@@ -160,6 +162,21 @@ def uneven_since(rig: Rig) -> int | None:
         elif since is None:
             since = fact.at
     return since
+
+
+@settings(max_examples=60, deadline=None)
+@given(rig=worlds(), strategy=st.sampled_from(["MARKET", "LIMIT", "HYBRID"]), shares=st.integers(5, 50))
+def test_fault_V22_every_order_is_on_its_grid_and_lot_and_not_below_the_minimum(
+    rig: Rig, strategy: str, shares: int
+) -> None:
+    for leg in rig.run(strategy, str(shares)).trade.legs:
+        for order in leg.orders:
+            market = order.book.market
+            assert rig.feed.view(order.book).grid.holds(order.limit)
+            assert order.size % (market.lot or 1) == 0
+            assert order.size >= (market.min_size or 1)
+            assert "is not on the grid" not in order.reason
+            assert "is not legal" not in order.reason
 
 
 @settings(max_examples=60, deadline=None)

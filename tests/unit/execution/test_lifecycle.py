@@ -17,7 +17,7 @@ from arbkit.core.model import ExecutionResult, ExecutionStrategy, Order, OrderRe
 from arbkit.core.units import NS_PER_S
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.risk.kill_switch import KillFlag
-from tests.rig import NO_B, YES_A, Rig, held, virtual
+from tests.rig import NO_B, YES_A, Rig, a_market, held, virtual
 
 MARKET, LIMIT, HYBRID = ExecutionStrategy
 
@@ -345,3 +345,21 @@ def test_fault_W8_a_fill_that_is_told_again_and_in_another_order_is_counted_once
         assert world.facts("fill") == [leg.orders[0].client_id for leg in result.trade.legs]
 
     World().run(steps)
+
+
+def test_fault_V19_what_is_too_small_to_undo_is_told_and_not_tried_for_ever() -> None:
+    world = World()
+    small = (a_market("alpha", min_size="5", lot="1"), a_market("beta", min_size="5", lot="1"))
+    world.rig = Rig(markets=small)
+    world.engine = world.new_engine()
+
+    async def steps(world: World) -> None:
+        world.rig.beta.script(NO_B, Answer(fill=3), *[Answer(reject="closed")] * 300)
+        world.rig.alpha.script(YES_A, Answer(fill=0), *[Answer(reject="closed")] * 300)
+        result = await world.trade()
+        assert result.outcome is Outcome.ESCALATED
+        assert len(world.facts("order.intent")) < 60
+        assert "3 beta:m:no" in result.notes[0]
+        assert any("3 beta:m:no" in line for line in world.engine.open())
+
+    world.run(steps)

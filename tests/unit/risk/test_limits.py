@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from arbkit.core.model import Kind, MultiLegTrade, OrderStatus, Outcome, Purpose, Settlement, Side
-from arbkit.core.units import Cash, Size, cash, size
+from arbkit.core.units import Size, cash, size
 from arbkit.risk.bounds import RiskLimits
 from arbkit.risk.daily import NS_PER_DAY
 from arbkit.risk.kill_switch import KillFlag
-from arbkit.risk.limits import RiskManager
+from arbkit.risk.limits import RiskManager, exposure, largest_exposed
 from arbkit.risk.pairs import PairApproval, PairBook, rules_hash
 from arbkit.risk.stakes import Place, Stake
 from arbkit.risk.state import Phase, RiskState
@@ -376,8 +374,5 @@ def test_a_reservation_says_what_was_promised_and_where_it_stands() -> None:
     assert one._replace(phase=Phase.OVER).slots == 1
 
 
-@pytest.mark.parametrize("costs", [(cash("40"), cash("55"), cash("10")), (Cash(7),)])
-def test_exposure_of_a_plan_is_all_legs_but_the_cheapest(costs: tuple[Cash, ...]) -> None:
-    from arbkit.risk.limits import exposure
-
-    assert exposure(costs) == sum(costs) - min(costs)
+def test_exposure_of_a_plan_is_asked_of_this_module_too() -> None:
+    assert (exposure(COSTS), largest_exposed(COSTS, 100, 10, cash("54"))) == (cash("55"), 90)

@@ -205,7 +205,7 @@ def test_times_may_be_written_in_any_zone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("x = ", "not a readable TOML file"),
+        ("x = ", "not TOML"),
         ("pairs = []", "unknown key `pairs`; there is [[pair]]"),
         ("z = 1\ny = 2", "unknown key `y`"),
         ("[pair]\na = 1", "`pair` must be written as [[pair]]"),
@@ -242,10 +242,10 @@ def test_fault_G6_no_field_of_a_pair_has_a_default(tmp_path: Path, name: str) ->
 
 
 def test_a_file_that_is_not_there_or_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"gone.toml: no such file of approved pairs"):
+    with pytest.raises(ConfigError, match=r"gone.toml: no such file"):
         PairBook.read(tmp_path / "gone.toml")
-    with pytest.raises(ConfigError, match="not a readable TOML file"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         PairBook.read(tmp_path)
     (tmp_path / "bytes.toml").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="not a readable TOML file"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         PairBook.read(tmp_path / "bytes.toml")
