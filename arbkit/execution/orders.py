@@ -8,43 +8,33 @@ then it stays UNKNOWN. "Not found" becomes a last word only when the order can n
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import (
     AccessDenied,
-    Cause,
-    InvariantViolation,
     JournalError,
     OrderRejected,
     OrderStateUnknown,
     VenueError,
     VenueUnavailable,
 )
-from arbkit.core.model import Fill, Order, OrderReport, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
+from arbkit.core.model import Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
 from arbkit.core.ports import BookFeed, Clock, Venue
 from arbkit.core.units import NS_PER_S, Price, Size
+from arbkit.execution.hearing import Hearing
 from arbkit.execution.record import Record
-from arbkit.execution.terms import Terms
 from arbkit.execution.work import Sending, Work
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.budget import RateBudget
 from arbkit.risk.limits import RiskManager
 
-log = logging.getLogger(__name__)
-
 RESTING = (OrderStatus.OPEN, OrderStatus.PARTIAL)
-# How long a venue that refuses entries is left alone when it does not say (Polymarket's window after a restart).
-PAUSES_S = {Cause.TAKERS_REFUSED: 120.0, Cause.PAUSED: 60.0}
 
 
-class OrderDesk:
-    """Sends orders and hears their venues out; every answer goes into the trade's `Work` and the journal.
-
-    An intent that is not on disk is not sent (I3). `ledger` is the account as our own record has it.
-    """
+class OrderDesk(Hearing):
+    """Sends orders and hears their venues out. An intent that is not on disk is not sent (I3)."""
 
     def __init__(
         self,
@@ -56,14 +46,7 @@ class OrderDesk:
         record: Record,
         ledger: Ledger,
     ) -> None:
-        self._venues = dict(venues)
-        self._feed = feed
-        self._risk = risk
-        self._config = config
-        self._terms = Terms.of(config)
-        self._clock = clock
-        self._record = record
-        self._ledger = ledger
+        super().__init__(venues, feed, risk, config, clock, record, ledger)
         self._budgets = {
             name: RateBudget(config.request_rate, config.request_burst, config.reserved_share) for name in venues
         }
@@ -221,21 +204,7 @@ class OrderDesk:
             self._told(work, leg, report)
         return None
 
-    def _learn(self, order: Order, no: OrderRejected | AccessDenied) -> None:
-        """Keep entries away from a venue or a market that has said it will not take them."""
-        if isinstance(no, AccessDenied):
-            self._record.halt(f"{order.venue} denies access: {no}")
-            return
-        if no.cause in PAUSES_S:
-            pause = no.retry_after_s or PAUSES_S[no.cause]
-            until = self._clock.now() + round(pause * NS_PER_S)
-            self._record.note("venue.paused", order.venue, until=until, why=str(no))
-            self._risk.pause_venue(order.venue, until, str(no))
-        elif no.cause in (Cause.TERMS, Cause.CLOSED):
-            self._record.alert(f"{order.venue} does not take orders on {order.book.name} as they are made", str(no))
-            self._feed.distrust(order.book, str(no))
-
-    # -- hearing -------------------------------------------------------------------------------------------------
+    # -- asking --------------------------------------------------------------------------------------------------
 
     async def _wait_for_fills(self, work: Work, leg: TradeLeg) -> AsyncIterator[TradeLeg]:
         """Yield the leg whenever its resting order progressed, until that is final; a lost stream is asked after."""
@@ -336,110 +305,6 @@ class OrderDesk:
         except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either
             return self._unanswered(work, leg, order, "cancel", silent)
         return self._told(work, leg, report)
-
-    # -- what was heard ------------------------------------------------------------------------------------------
-
-    def _told(self, work: Work, leg: TradeLeg, report: OrderReport) -> TradeLeg:
-        """Take a venue's word on an order of the leg; what a venue did beyond the order is true all the same."""
-        known = [order.client_id for order in work.leg(leg.index).orders]
-        if report.client_id not in known:
-            raise InvariantViolation(f"asked about {known}, told of {report.client_id}")
-        before = work.order(leg, report.client_id)
-        sending = work.sendings[before.client_id]
-        if report.status is OrderStatus.UNKNOWN and not report.fills:
-            return self._not_found(work, leg, before, sending, report.reason)
-        sending.acknowledged, sending.missing = True, 0
-        order = before
-        for fill in report.fills:
-            order = self._hear_fill(order, fill)
-        after = order.told(report)
-        if (after.status, after.reason) != (order.status, order.reason):
-            self._record.note("order.status", after.client_id, status=after.status.value, reason=after.reason)
-        if after != before:
-            leg = self._changed(work, leg, after)
-            self._check_word(work, before, after)
-        return work.leg(leg.index)
-
-    def _hear_fill(self, order: Order, fill: Fill) -> Order:
-        """Count one fill, or a later word on one that is known, once."""
-        after = order.with_fill(fill)
-        if after is order:
-            return order
-        if len(after.fills) > len(order.fills):
-            self._record.note(
-                "fill",
-                order.client_id,
-                id=fill.trade_id,
-                price=fill.price,
-                size=fill.size,
-                fee=fill.fee,
-                maker=fill.maker,
-                venue_at=fill.venue_at,
-                settlement=fill.settlement,
-            )
-            if fill.counts:
-                self._ledger.book(order, fill)
-        else:
-            self._record.note("fill.settled", order.client_id, id=fill.trade_id, settlement=fill.settlement)
-            if not fill.counts:
-                known = next(known for known in order.fills if known.trade_id == fill.trade_id)
-                self._ledger.unbook(order, known)
-        return after
-
-    def _check_word(self, work: Work, before: Order, after: Order) -> None:
-        """Raise the alarm, and bar the market, when a venue filled more or at a worse price than was asked."""
-        broken = ""
-        for fill in after.fills[len(before.fills) :]:
-            if fill.counts and after.side * (fill.price - after.limit) > 0:
-                broken = f"{after.client_id} was filled at {fill.price}, beyond its limit {after.limit}"
-        if after.excess > before.excess:
-            broken = f"{after.client_id} was filled {after.filled}, more than the {after.size} asked for"
-        if broken:
-            self._block(f"{after.venue}:{after.book.market.id}", broken)
-            work.notes.append(broken)
-
-    def _block(self, market: str, why: str) -> None:
-        """Enter nothing on a market until a person has claimed it."""
-        self._record.note("market.blocked", market, why=why)
-        self._record.alert(f"market {market} is blocked", why)
-        self._risk.block_market(market, why)
-
-    def _not_found(self, work: Work, leg: TradeLeg, order: Order, sending: Sending, reason: str) -> TradeLeg:
-        """Take note that a venue does not find an order: its last word only twice, and when none can still arrive."""
-        if order.is_final:
-            return work.leg(leg.index)
-        if not sending.acknowledged and self._clock.now() >= sending.last_at + self._terms.late_ns:
-            sending.missing += 1
-            if sending.missing >= 2:
-                return self._never(work, leg, order, "it never arrived: not found after it could still have")
-        return self._unknown(work, leg, order, reason or "not found")
-
-    def _never(self, work: Work, leg: TradeLeg, order: Order, reason: str) -> TradeLeg:
-        """Take note that an order is not live and never was."""
-        if not work.reason:
-            work.reason = f"leg {leg.index} {leg.book.name}: {reason}"
-        return self._moved(work, leg, order, OrderStatus.REJECTED, reason)
-
-    def _unknown(self, work: Work, leg: TradeLeg, order: Order, why: str) -> TradeLeg:
-        """Take note that an order may be live: it stays UNKNOWN until its venue speaks."""
-        return self._moved(work, leg, order, OrderStatus.UNKNOWN, why)
-
-    def _moved(self, work: Work, leg: TradeLeg, order: Order, status: OrderStatus, reason: str) -> TradeLeg:
-        newest = work.order(leg, order.client_id)
-        if newest.status is status:
-            return work.leg(leg.index)
-        self._record.note("order.status", newest.client_id, status=status.value, reason=reason)
-        return self._changed(work, leg, newest.moved(status, reason))
-
-    def _unanswered(self, work: Work, leg: TradeLeg, order: Order, asked: str, silent: Exception) -> TradeLeg:
-        self._record.note("order.unanswered", order.client_id, asked=asked, why=str(silent) or "no answer in time")
-        return work.leg(leg.index)
-
-    def _changed(self, work: Work, leg: TradeLeg, order: Order) -> TradeLeg:
-        """Take an order's newer state into the trade, and let risk know."""
-        leg = work.changed(leg, order, self._clock.now())
-        self._risk.track(work.trade)
-        return leg
 
     # -- clocks --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,299 @@
+"""How a trade ends: committed, undone, escalated; settled or taken back; and heard out for as long as that takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.errors import InvariantViolation
+from arbkit.core.model import (
+    ExecutionResult,
+    MultiLegTrade,
+    OrderStatus,
+    Outcome,
+    Purpose,
+    Side,
+    TradeLeg,
+    TradeState,
+)
+from arbkit.core.ports import BookFeed, BookView, Clock, Venue
+from arbkit.core.units import MICRO, NS_PER_S, Price, Size
+from arbkit.execution.accounting import closed, is_complete, is_even
+from arbkit.execution.orders import OrderDesk
+from arbkit.execution.record import Record
+from arbkit.execution.rollback import Plan, bid_value, choose, excess, targets
+from arbkit.execution.supervisor import Supervisor
+from arbkit.execution.work import Sending, Work
+from arbkit.journal.fold import OpenTrade
+from arbkit.journal.ledger import Ledger
+from arbkit.risk.limits import RiskManager
+
+log = logging.getLogger(__name__)
+
+
+class TradeDesk(OrderDesk):
+    """Brings trades to their end. `running` and `escalated` are those that are not over; `on_done` hears of each end once."""
+
+    def __init__(
+        self,
+        venues: Mapping[str, Venue],
+        feed: BookFeed,
+        risk: RiskManager,
+        config: ExecutionConfig,
+        clock: Clock,
+        record: Record,
+        ledger: Ledger,
+        supervisor: Supervisor,
+        on_done: Callable[[ExecutionResult], object] | None = None,
+    ) -> None:
+        super().__init__(venues, feed, risk, config, clock, record, ledger)
+        self._supervisor = supervisor
+        self._on_done = on_done
+        self._running: dict[str, Work] = {}
+        self._escalated: dict[str, tuple[Work, ExecutionResult]] = {}
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def _finalize_trade(self, work: Work) -> ExecutionResult:
+        """Commit what is whole, undo what is lopsided, close what never filled, wait for what can be taken back."""
+        # What a failed coroutine left behind; what is UNKNOWN was asked about until T_hedge ended.
+        left = [leg.index for leg, order in work.unresolved() if order.status is not OrderStatus.UNKNOWN]
+        if left:
+            await self._together(work, [self._settle(work, index) for index in dict.fromkeys(left)])
+        work.entries_done_at = work.entries_done_at or self._clock.now()
+        if work.unresolved():
+            return self._escalate(work, self._unknown_orders(work))
+        if not is_even(work.trade) and (why := await self._rollback_trade(work)):
+            return self._escalate(work, why)
+        return self._commit_trade(work)
+
+    def _commit_trade(self, work: Work) -> ExecutionResult:
+        """Close a trade whose legs are even: for good when every fill is settled, provisionally before.
+
+        Completed and reduced are decided on entry orders alone; untouched is missed, nothing filled and nothing owed.
+        """
+        trade, settled = work.trade, work.trade.is_settled
+        undone = any(o.filled for leg in trade.legs for o in leg.orders if o.purpose is not Purpose.ENTRY)
+        if trade.is_untouched:
+            work.reason = work.reason or "nothing was filled"
+            outcome, state = Outcome.MISSED, TradeState.ROLLED_BACK
+        elif undone:
+            outcome, state = Outcome.UNWOUND, TradeState.ROLLED_BACK
+        else:
+            outcome, state = Outcome.COMPLETED if is_complete(trade) else Outcome.REDUCED, TradeState.COMMITTED
+        if (not undone and not trade.is_untouched) or not settled:
+            self._state(work, TradeState.PROVISIONAL)
+        return self._close(work, outcome, state) if settled else self._result(work, outcome)
+
+    async def _settled(self, work: Work) -> ExecutionResult:
+        """Ask about fills that can still be taken back until none is left; what a void leaves uneven is dealt with."""
+        since, told, pause = self._clock.now(), False, self._config.hedge_retry_s
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._config.hedge_timeout_s / 4)
+            await self._ask_unsettled(work)
+            if work.imbalance_at is not None or not work.unsettled():
+                result = await self._finalize_trade(work)
+                if result.trade.state is not TradeState.PROVISIONAL:
+                    return result
+            if not told and self._clock.now() - since > self._alarm_ns:
+                told = True
+                names = ", ".join(order.client_id for _, order in work.unsettled())
+                self._record.alert(f"trade {work.trade.id} is not settled yet", f"fills of {names} are provisional")
+
+    async def _rollback_trade(self, work: Work) -> str:
+        """Complete, trim or exit until the legs are even; past T_hedge or the loss bound return why they are not."""
+        barred: tuple[Purpose, ...] = ()
+        why = "no book allowed an undo within the loss bound"
+        while not self._too_late(work):
+            if not targets(work.trade):
+                return "what is left is below the venues' smallest orders"
+            plan = choose(work.trade, self._views(work.trade), self._terms, barred)
+            barred = ()
+            if plan is not None:
+                before = work.trade
+                await self._send_undo(work, plan)
+                if [leg.held for leg in work.trade.legs] != [leg.held for leg in before.legs]:
+                    work.undo = plan.kind.value
+                if work.unresolved():
+                    return self._unknown_orders(work)
+                if is_even(work.trade):
+                    return ""
+                if any(work.leg(order.leg).orders[-1].status is OrderStatus.REJECTED for order in plan.orders):
+                    barred = (plan.kind,)
+                why = "the venues did not fill an undo in time"
+            if self._too_late(work, self._retry_ns):
+                break
+            await asyncio.sleep(self._config.hedge_retry_s)
+            await self._ask_unsettled(work)  # what is settled meanwhile may be sold, what is voided needs no undoing
+            if is_even(work.trade):
+                return ""
+        return why
+
+    async def _ask_unsettled(self, work: Work) -> None:
+        for leg, order in work.unsettled():
+            await self._check_order_status(work, leg, order)
+
+    async def _send_undo(self, work: Work, plan: Plan) -> None:
+        """Send all orders of one undo at once."""
+        self._state(work, TradeState.HEDGING if plan.kind is Purpose.COMPLETE else TradeState.UNWINDING)
+        self._record.note(
+            "trade.undo",
+            work.trade.id,
+            kind=plan.kind,
+            target=plan.target,
+            pnl=plan.pnl,
+            orders=tuple((order.leg, int(order.side), order.size, order.limit) for order in plan.orders),
+        )
+        steps = []
+        for order in plan.orders:
+            leg = work.leg(order.leg)
+            send = self._exit_leg if order.side is Side.SELL else self._take
+            steps.append(send(work, leg, order.limit, order.size, plan.kind))
+        await self._together(work, steps)
+
+    async def _exit_leg(
+        self, work: Work, leg: TradeLeg, limit: Price, size: Size, purpose: Purpose = Purpose.EXIT
+    ) -> TradeLeg:
+        """Sell shares of a leg, never more than are held and settled, and never below `limit`."""
+        if size > leg.available:
+            raise InvariantViolation(f"{work.trade.id} leg {leg.index}: to sell {size} of {leg.available} available")
+        return await self._take(work, leg, limit, size, purpose, Side.SELL)
+
+    def _escalate(self, work: Work, reason: str) -> ExecutionResult:
+        """Stop, say so, and mark the shares outside whole baskets at the bids as received."""
+        views = self._views(work.trade)
+        over = excess(work.trade.legs)
+        unhedged = sum(bid_value(view, size) for view, size in zip(views, over, strict=True))
+        work.reason = reason
+        if any(over):
+            named = [f"{size / MICRO:g} {view.book.name}" for view, size in zip(views, over, strict=True) if size]
+            work.notes.append(f"pnl marks unhedged shares at the received bids: {', '.join(named)}")
+        log.error("trade.escalated", extra={"trade": work.trade.id, "reason": reason})
+        return self._close(work, Outcome.ESCALATED, TradeState.ESCALATED, unhedged)
+
+    def _result(self, work: Work, outcome: Outcome, unhedged: int = 0) -> ExecutionResult:
+        return closed(
+            work.trade,
+            outcome,
+            started_at=work.started_at,
+            entries_done_at=work.entries_done_at,
+            finished_at=self._clock.now(),
+            undo=work.undo,
+            reason="" if outcome is Outcome.COMPLETED else work.reason,
+            unhedged=unhedged,
+            notes=work.notes,
+        )
+
+    def _close(self, work: Work, outcome: Outcome, state: TradeState, unhedged: int = 0) -> ExecutionResult:
+        self._state(work, state)
+        result = self._result(work, outcome, unhedged)
+        self._record.note(
+            "trade.done",
+            work.trade.id,
+            outcome=outcome,
+            undo=result.undo,
+            reason=result.reason,
+            started_at=result.started_at,
+            entries_done_at=result.entries_done_at,
+            held=tuple(leg.held for leg in work.trade.legs),
+            cash=result.cash,
+            fees=result.fees,
+            unwind_cost=result.unwind_cost,
+            pnl=result.pnl,
+        )
+        self._risk.finish(result)
+        self._running.pop(work.trade.id, None)
+        if self._on_done is not None and work.trade.id not in self._escalated:  # of those it was told
+            self._on_done(result)
+        if outcome is Outcome.ESCALATED:
+            self._escalated[work.trade.id] = (work, result)
+            self._forget_closed(work)
+            if work.trade.id in self._escalated and (work.unresolved() or work.unsettled()):
+                self._supervisor.spawn(self._resolve(work), f"resolving {work.trade.id}")
+        log.info("trade.done", extra={"trade": work.trade.id, "outcome": outcome.value})
+        return result
+
+    def _forget_closed(self, work: Work) -> None:
+        """Forget an escalated trade that was seen to and of which nothing can change any more."""
+        if work.seen_to and not work.unresolved() and not work.unsettled():
+            self._escalated.pop(work.trade.id, None)
+            self._risk.acknowledge(work.trade.id)
+
+    # -- after the end -------------------------------------------------------------------------------------------
+
+    async def _resolve(self, work: Work) -> None:
+        """Hear out what an escalated trade left open, for as long as it takes, and account for it anew."""
+        began, told, pause = self._clock.now(), False, self._config.hedge_retry_s
+        while work.unresolved() or work.unsettled():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._config.reconcile_s)
+            for leg, order in (*work.unresolved(), *work.unsettled()):
+                await self._check_order_status(work, leg, order)
+                newest = work.order(leg, order.client_id)
+                if not newest.is_final:
+                    await self._cancel_order(work, leg, newest)
+            if not told and self._clock.now() - began > self._alarm_ns:
+                told = True
+                self._record.alert(f"trade {work.trade.id} has no last word", self._unknown_orders(work))
+        self._escalate(work, work.reason)
+
+    async def _resumed(self, work: Work) -> ExecutionResult:
+        legs = [leg.index for leg, order in work.unresolved()]
+        await self._together(work, [self._settle(work, index) for index in dict.fromkeys(legs)])
+        return await self._finalize_trade(work)
+
+    def restore_escalated(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> None:
+        """Take over a trade that escalated in another process, and go on hearing it out."""
+        assert found.done is not None
+        work = self._restored(found, trade, sent_at)
+        work.seen_to = found.seen_to
+        self._escalated[trade.id] = (work, found.done)
+        self._supervisor.spawn(self._resolve(work), f"resolving {trade.id}")
+
+    def _restored(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> Work:
+        """Return the work on a trade as its journal left it; what had no last word is unknown, and nothing is entered."""
+        now = self._clock.now()
+        work = Work(trade, found.caps, found.planned_at, self._terms.hedge_ns)
+        work.undo, work.reason = found.undo, "interrupted"
+        if found.done is not None:
+            work.undo, work.reason = found.done.undo, found.done.reason
+            work.entries_done_at = found.done.entries_done_at
+        work.interrupt()
+        for leg in trade.legs:
+            work.put(leg, now)
+            for order in leg.orders:
+                last = sent_at.get(order.client_id, now)
+                heard = bool(order.fills) or order.status not in (OrderStatus.INTENT, OrderStatus.SUBMITTED)
+                sending = Sending(found.planned_at, last, attempts=1, unanswered=1)
+                sending.acknowledged = heard and order.status is not OrderStatus.UNKNOWN
+                work.sendings[order.client_id] = sending
+                if not order.is_final:
+                    self._unknown(work, leg, order, "the process that sent it ended")
+        self._risk.track(work.trade)
+        return work
+
+    @property
+    def _alarm_ns(self) -> int:
+        return round(self._config.resolve_alarm_s * NS_PER_S)
+
+    # -- books and the record ------------------------------------------------------------------------------------
+
+    def _views(self, trade: MultiLegTrade) -> list[BookView]:
+        return [self._feed.view(leg.book) for leg in trade.legs]
+
+    @staticmethod
+    def _unknown_orders(work: Work) -> str:
+        return f"unknown: {', '.join(order.client_id for _, order in work.unresolved())}"
+
+    def _state(self, work: Work, state: TradeState) -> None:
+        if work.trade.state is not state:
+            work.trade = work.trade.in_state(state)
+            self._record.note("trade.state", work.trade.id, state=state)
+
+
+def only_settling(work: Work) -> bool:
+    """Tell whether a trade is even, and waits for nothing but its venues to settle it."""
+    return work.trade.state is TradeState.PROVISIONAL and work.imbalance_at is None
