@@ -6,6 +6,7 @@ The engine does not know whether it runs in a simulation, on paper or live: that
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -40,6 +41,7 @@ from arbkit.risk.kill_switch import KillFlag, KillSwitch
 from arbkit.risk.limits import RiskLimits, RiskManager
 from arbkit.risk.pairs import PairBook
 
+FOR_NOW_NS = 86_400 * NS_PER_S  # a pause that something will end before it runs out
 KILL_CHECK_S = 0.25  # how often the switch is read while nothing is sent: a quarter of T_kill
 
 
@@ -117,6 +119,10 @@ class ArbitrageExecutionEngine:
         self._ordinals = count()
         self._closing = False
         self._killed = ""
+        self._lost: dict[str, str] = {}  # venues whose connection is gone
+        self._unheard: dict[
+            str, str
+        ] = {}  # venues that were not compared with since the start, or since they were lost
 
     # -- from the first fact to the last -------------------------------------------------------------------------
 
@@ -125,7 +131,8 @@ class ArbitrageExecutionEngine:
     ) -> list[ExecutionResult]:
         """Take over what the journal says, bring it to its end, compare it with the venues, and stand watch.
 
-        `past` is every fact of the journal so far. Returns how interrupted trades ended: legs first, entries later.
+        `past` is every fact of the journal so far, `settings` the hash of the settings (by default of config and
+        limits), which the record keeps. Returns how interrupted trades ended: legs first, entries later.
         Raises JournalDamaged, JournalError when nothing can be kept, VenueError when a venue that was never seen is
         silent: then nothing may be entered.
         """
@@ -136,13 +143,16 @@ class ArbitrageExecutionEngine:
             account,
             mode="live" if any(getattr(venue, "live", False) for venue in self._venues.values()) else "paper",
             environment=environment,
-            config=settings or repr(self.config),
+            config=settings or hashlib.sha256(repr((self.config, self.risk.limits)).encode()).hexdigest(),
         )
         await self._record.durable()
         await self.reconciler.opening()
+        self._read_switch()
         self._supervisor.repeat(self._heed_switch, KILL_CHECK_S, "the kill switch")
         results = await self._resume(state)
-        await self.reconciler.compare_all()
+        for name, why in (await self.reconciler.compare_all()).items():
+            self._unheard[name] = why
+            self._pause(name, self._clock.now() + FOR_NOW_NS, why)
         self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
         self._supervisor.repeat(self._look_at_time, self._time.pause_s, "the watch on the event loop")
         return results
@@ -238,14 +248,24 @@ class ArbitrageExecutionEngine:
     # -- connections ---------------------------------------------------------------------------------------------
 
     def venue_lost(self, name: str, why: str = "its connection is lost") -> None:
-        """Enter nothing at a venue that cannot be heard; what rests there is unknown until it is asked about."""
-        self._pause(name, self._clock.now() + 86_400 * NS_PER_S, why)
+        """Enter nothing at a venue that cannot be heard until it is back; what rests there is unknown until asked."""
+        self._lost[name] = why
+        self._pause(name, self._clock.now() + FOR_NOW_NS, why)
         self._executor.doubt(name, why)
 
     async def venue_back(self, name: str) -> None:
-        """Compare with a venue that can be heard again, and then enter there again."""
-        self._pause(name, self._clock.now(), "")
+        """Compare with a venue that can be heard again, and then enter there again.
+
+        Raises VenueError when it is silent: then the next comparison on the timer decides.
+        """
+        self._unheard[name] = self._lost.pop(name, "it was lost")
         await self.reconciler.compare(name)
+        self._heard(name)
+
+    def _heard(self, name: str) -> None:
+        """Enter again at a venue that was compared with, unless its connection or its clock is off."""
+        if self._unheard.pop(name, "") and name not in self._lost and name not in self.reconciler.skewed:
+            self._pause(name, self._clock.now(), "")
 
     def _pause(self, name: str, until: int, why: str) -> None:
         self._record.note("venue.paused", name, until=until, why=why)
@@ -344,7 +364,9 @@ class ArbitrageExecutionEngine:
             await self.reconciler.compare_all()
 
     async def _compare(self) -> None:
-        await self.reconciler.compare_all()
+        silent = await self.reconciler.compare_all()
+        for name in [name for name in self._unheard if name not in silent]:
+            self._heard(name)
 
     # -- figures -------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class Reconciler:
         self._turn = turn
         self.claimed: dict[str, str] = {}  # foreign orders that a person has claimed, by the venue's id
         self.open: dict[str, Difference] = {}  # what is not claimed yet, by name
+        self.skewed: dict[str, str] = {}  # venues whose clock was not ours when it was last read, and by how much
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -86,14 +87,14 @@ class Reconciler:
 
     # -- comparing -----------------------------------------------------------------------------------------------
 
-    async def compare_all(self) -> list[str]:
-        """Compare every venue; return what could not be compared, with the reason."""
-        silent = []
+    async def compare_all(self) -> dict[str, str]:
+        """Compare every venue; return which could not be compared, and why."""
+        silent = {}
         for name in self._venues:
             try:
                 await self.compare(name)
             except (VenueError, TimeoutError) as error:
-                silent.append(f"{name}: {str(error) or 'no answer in time'}")
+                silent[name] = str(error) or "no answer in time"
                 if isinstance(error, AccessDenied):
                     self._record.halt(f"{name} denies access: {error}")
         return silent
@@ -122,9 +123,10 @@ class Reconciler:
         async with asyncio.timeout(self._patience_s):
             theirs = await self._venues[name].time()
         after = self._clock.now()
+        self.skewed.pop(name, None)
         off = max(before - theirs, theirs - after, 0)  # for certain, whenever within the answer it was read
         if off > self._config.max_clock_skew_s * NS_PER_S:
-            why = f"its clock differs from ours by {off / NS_PER_S:.1f} s"
+            why = self.skewed[name] = f"its clock differs from ours by {off / NS_PER_S:.1f} s"
             until = self._clock.now() + round(3 * self._config.reconcile_s * NS_PER_S)
             self._record.note("venue.paused", name, until=until, why=why)
             self._risk.pause_venue(name, until, why)

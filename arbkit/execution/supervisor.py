@@ -24,7 +24,7 @@ class Supervisor:
         return task
 
     def repeat(self, step: Callable[[], Awaitable[object]], pause_s: float, name: str) -> asyncio.Task[Any]:
-        """Take a step, pause, and so on for ever; a step that fails halts entries, and the next one is taken."""
+        """Pause, take a step, and so on for ever; a step that fails halts entries, and the next one is taken."""
         return self.spawn(self._repeated(step, pause_s, name), name)
 
     def __len__(self) -> int:
@@ -43,11 +43,11 @@ class Supervisor:
 
     async def _repeated(self, step: Callable[[], Awaitable[object]], pause_s: float, name: str) -> None:
         while True:
+            await asyncio.sleep(pause_s)
             try:
                 await step()
             except Exception as error:  # noqa: BLE001 - a watch that ended would watch nothing
                 self._failed(name, error)
-            await asyncio.sleep(pause_s)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)

@@ -100,6 +100,8 @@ class GroupCommit:
             number, before = self._head
             self._head = Head(number + 1, link(before, body))
             self._rows.append(Row(*self._head, body))
+            if len(self._rows) == 1:
+                self._changed.notify()
 
     async def durable(self, *, reducing: bool = False) -> None:
         """Wait until all that was appended is on the disk; JournalError when it is not, or not in time."""
@@ -165,8 +167,9 @@ class GroupCommit:
     def _wait(self) -> None:
         """Return when somebody asks, when it ends, or when records have waited long enough."""
         while not (self._urgent or self._closing):
-            timely = self._changed.wait(self._retry_s if self.unhealthy else self._linger_s)
-            if not timely and (self._rows or self.unhealthy):
+            if not self._rows and not self.unhealthy:
+                self._changed.wait()
+            elif not self._changed.wait(self._retry_s if self.unhealthy else self._linger_s):
                 return
 
     def _write(self, rows: list[Row], reducing: bool) -> str:

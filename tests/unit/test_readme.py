@@ -38,6 +38,7 @@ def test_there_are_commands_to_try() -> None:
 
 def test_the_commands_run_one_after_the_other_and_then_the_python(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))  # where the locks of accounts are
     for line in CONSOLE:
         if line.startswith("arbkit"):
             ended = CliRunner().invoke(app, shlex.split(line)[1:], catch_exceptions=False)
@@ -47,13 +48,15 @@ def test_the_commands_run_one_after_the_other_and_then_the_python(desk: Path, mo
     for block in PYTHON:
         subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=desk, check=True)
     assert (desk / "report.html").exists()
+    ended = CliRunner().invoke(app, ["journal", "verify", "account.journal"], catch_exceptions=False)
+    assert "whole" in ended.output
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))))
 def test_make_knows_what_the_readme_asks_of_it(target: str) -> None:
     assert target in targets()
 

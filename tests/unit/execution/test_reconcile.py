@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -31,11 +32,12 @@ class Meddled(MockPlatform):
         self.said_positions: list[Mapping[int, Size]] = []
         self.off_s = 0.0
         self.denies = False
+        self.says_no: Exception = AccessDenied("401: the key has expired")
         self.external: tuple[VenueOrder, ...] = ()
 
     async def open_orders(self, cursor: str = "") -> Page:
         if self.denies:
-            raise AccessDenied("401: the key has expired")
+            raise self.says_no
         if self.pages:
             return self.pages.pop(0)
         return Page((*(await super().open_orders()).rows, *self.external))
@@ -168,7 +170,7 @@ def test_fault_K2_a_venue_whose_clock_is_off_gets_no_entries_until_it_agrees(wor
         assert outcome is Outcome.REFUSED
         assert "clock differs" in reason
         world.alpha.off_s = 1.0
-        await world.engine.venue_back("alpha")
+        await asyncio.sleep(60)
         assert (await world.trade())[0] is Outcome.COMPLETED
 
     world.run(steps)
@@ -177,7 +179,7 @@ def test_fault_K2_a_venue_whose_clock_is_off_gets_no_entries_until_it_agrees(wor
 def test_fault_V11_denied_access_halts_entries_and_says_why(world: World) -> None:
     async def steps(world: World) -> None:
         world.alpha.denies = True
-        assert await world.engine.reconciler.compare_all() == ["alpha: 401: the key has expired"]
+        assert await world.engine.reconciler.compare_all() == {"alpha": "401: the key has expired"}
         assert "denies access" in world.engine.halted
         assert (await world.trade())[0] is Outcome.REFUSED
         world.alpha.denies = False
@@ -249,3 +251,37 @@ def test_beta_is_not_barred_by_what_differs_at_alpha(world: World) -> None:
 
     world.run(steps)
     assert NO_B.startswith("beta")
+
+
+def test_a_venue_that_is_silent_at_the_start_gets_no_entries_until_it_was_compared_with(world: World) -> None:
+    async def steps(world: World) -> None:
+        assert (await world.trade())[0] is Outcome.COMPLETED
+
+    world.run(steps)
+    again = ArbitrageExecutionEngine(
+        world.rig.venues, world.rig.feed, [world.rig.basket], pairs=PairBook.assumed(world.rig.table)
+    )
+    world.alpha.denies, world.alpha.says_no = True, VenueUnavailable("no route")
+
+    async def second() -> None:
+        await again.start(world.rig.journal.facts)
+        refused = await again.execute_opportunity(world.rig.opportunity("10"), MARKET)
+        assert "no route" in refused.reason
+        world.alpha.denies = False
+        await asyncio.sleep(20)
+        result = await again.execute_opportunity(world.rig.opportunity("10"), MARKET)
+        assert result.outcome is Outcome.COMPLETED
+        await again.stop()
+
+    virtual(second())
+
+
+def test_a_lost_venue_that_comes_back_with_another_clock_is_not_entered_at(world: World) -> None:
+    async def steps(world: World) -> None:
+        world.engine.venue_lost("alpha")
+        assert "connection is lost" in (await world.trade())[1]
+        world.alpha.off_s = 9.0
+        await world.engine.venue_back("alpha")
+        assert "clock differs" in (await world.trade())[1]
+
+    world.run(steps)

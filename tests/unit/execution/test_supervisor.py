@@ -72,7 +72,7 @@ def test_fault_P6_a_watch_whose_look_fails_halts_entries_and_looks_again() -> No
                 raise KeyError("nobody expected this")
 
         supervisor.repeat(look, 1.0, "the watch")
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(3.5)
         assert "the watch failed: KeyError" in record.halted
         assert looks == [3]
         await supervisor.stop()

@@ -79,7 +79,9 @@ def test_a_void_counts_for_nothing_and_money_got_back_is_taken_off() -> None:
     sold = an_order(
         trade, 0, "60", "0.30", filled="60", fee="0.5", side=Side.SELL, purpose=Purpose.TRIM, status=S.FILLED
     )
-    trade = bought(put(trade, sold), 1, "100", settlement=Settlement.VOIDED, fee="9")
+    trade = put(trade, sold)
+    for leg in (0, 1):
+        trade = bought(trade, leg, "100", settlement=Settlement.VOIDED, fee="9")
     risk.finish(ended(running(risk, trade), Outcome.UNWOUND))
     place = Place("alpha:m:yes", "alpha:m", "alpha", "e", "alpha:m|beta:m")
     assert risk.state().held == (Stake(place, shares(40), cash("23.5")),)  # 40 + 1 - 18 + 0.5
@@ -180,6 +182,7 @@ def test_several_escalated_trades_are_named_and_each_is_to_be_seen_to() -> None:
         risk.finish(ended(running(risk, a_trade(name)), Outcome.ESCALATED))
     running(risk, a_trade("v"))
     assert risk.halted == "entries are halted: u, t escalated and nobody has acknowledged it"
+    assert risk.state().escalated == ("t", "u")
     risk.acknowledge("u")
     risk.acknowledge("v")  # it runs: there is nothing to see to
     assert risk.halted == "entries are halted: t escalated and nobody has acknowledged it"
@@ -371,7 +374,7 @@ def test_a_reservation_says_what_was_promised_and_where_it_stands() -> None:
     assert one.exposed == cash("38.5")  # 0 to 100 of NO beside 30 of YES
     assert trade.size == size("100")
     assert one._replace(open_orders=5).slots == 5
-    assert one._replace(phase=Phase.OVER).slots == 1
+    assert [one._replace(phase=Phase.OVER, open_orders=n).slots for n in (1, 0)] == [1, 0]
 
 
 def test_exposure_of_a_plan_is_asked_of_this_module_too() -> None:
