@@ -154,6 +154,7 @@ class ArbitrageExecutionEngine:
             self._unheard[name] = why
             self._pause(name, self._clock.now() + FOR_NOW_NS, why)
         self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
+        self._time.begin()
         self._supervisor.repeat(self._look_at_time, self._time.pause_s, "the watch on the event loop")
         return results
 

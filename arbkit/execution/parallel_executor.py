@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from arbkit.core.clock import LoopClock
@@ -152,7 +153,8 @@ class ParallelExecutor(TradeDesk):
             for leg, order in work.unresolved():
                 if order.venue == venue and order.status in RESTING:
                     self._unknown(work, leg, order, why)
-                    self._supervisor.spawn(self._ask_until_known(work, leg, order), f"asking about {order.client_id}")
+                    asking = partial(self._ask_until_known, work, leg, order)
+                    self._supervisor.insist(asking, self._config.hedge_retry_s, f"asking about {order.client_id}")
 
     async def _ask_until_known(self, work: Work, leg: TradeLeg, order: Order) -> None:
         while work.order(leg, order.client_id).status is OrderStatus.UNKNOWN and not self._too_late(work):

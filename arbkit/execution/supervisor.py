@@ -27,6 +27,10 @@ class Supervisor:
         """Pause, take a step, and so on for ever; a step that fails halts entries, and the next one is taken."""
         return self.spawn(self._repeated(step, pause_s, name), name)
 
+    def insist(self, steps: Callable[[], Awaitable[object]], pause_s: float, name: str) -> asyncio.Task[Any]:
+        """Run steps to their end; when they fail entries are halted, and after a pause they are begun again."""
+        return self.spawn(self._insisted(steps, pause_s, name), name)
+
     def __len__(self) -> int:
         return len(self._tasks)
 
@@ -48,6 +52,15 @@ class Supervisor:
                 await step()
             except Exception as error:  # noqa: BLE001 - a watch that ended would watch nothing
                 self._failed(name, error)
+
+    async def _insisted(self, steps: Callable[[], Awaitable[object]], pause_s: float, name: str) -> None:
+        while True:
+            try:
+                await steps()
+                return
+            except Exception as error:  # noqa: BLE001 - what is owed does not end with an error
+                self._failed(name, error)
+            await asyncio.sleep(pause_s)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)

@@ -20,22 +20,27 @@ class TimeWatch:
         self.pause_s = config.max_loop_lag_s / 2
         self._jump: Callable[[], int] = getattr(clock, "jump", lambda: 0)
         self._record, self._config, self._mark_stale = record, config, mark_stale
-        self._last: float | None = None  # the loop's time
+        self._last = 0.0  # the loop's time at the last look
         self._set = 0  # what the wall clock was ahead of ours by, ns
 
+    def begin(self) -> None:
+        """Take the time as it is now for right."""
+        self._last = asyncio.get_running_loop().time()
+        self._set = self._jump()
+
     def look(self) -> bool:
-        """Trust no book after the loop was held up; tell whether the wall clock was set since the last look."""
+        """Trust no book after the loop was held up; tell whether the wall clock was set since the last look.
+
+        Between two looks lies the pause, half of the lag that is allowed: more than all of it, and something held
+        the loop up.
+        """
         now = asyncio.get_running_loop().time()
-        first, late = self._last is None, now - (now if self._last is None else self._last) - self.pause_s
-        self._last = now
-        if late > self._config.max_loop_lag_s:
-            why = f"the event loop was held up for {late:.1f} s"
+        gap, self._last = now - self._last, now
+        if gap > self._config.max_loop_lag_s:
+            why = f"the event loop was held up for {gap - self.pause_s:.1f} s"
             self._mark_stale(why)
             self._record.alert("books are stale", why)
         moved = self._jump() - self._set
-        if first:
-            self._set += moved
-            return False
         if abs(moved) <= self._config.max_clock_skew_s * NS_PER_S:
             return False
         self._set += moved

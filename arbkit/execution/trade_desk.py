@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import InvariantViolation
@@ -212,7 +213,7 @@ class TradeDesk(OrderDesk):
             self._escalated[work.trade.id] = (work, result)
             self._forget_closed(work)
             if work.trade.id in self._escalated and (work.unresolved() or work.unsettled()):
-                self._supervisor.spawn(self._resolve(work), f"resolving {work.trade.id}")
+                self._hear_out(work)
         log.info("trade.done", extra={"trade": work.trade.id, "outcome": outcome.value})
         return result
 
@@ -223,6 +224,9 @@ class TradeDesk(OrderDesk):
             self._risk.acknowledge(work.trade.id)
 
     # -- after the end -------------------------------------------------------------------------------------------
+
+    def _hear_out(self, work: Work) -> None:
+        self._supervisor.insist(partial(self._resolve, work), self._config.reconcile_s, f"resolving {work.trade.id}")
 
     async def _resolve(self, work: Work) -> None:
         """Hear out what an escalated trade left open, for as long as it takes, and account for it anew."""
@@ -251,7 +255,7 @@ class TradeDesk(OrderDesk):
         work = self._restored(found, trade, sent_at)
         work.seen_to = found.seen_to
         self._escalated[trade.id] = (work, found.done)
-        self._supervisor.spawn(self._resolve(work), f"resolving {trade.id}")
+        self._hear_out(work)
 
     def _restored(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> Work:
         """Return the work on a trade as its journal left it; what had no last word is unknown, and nothing is entered."""

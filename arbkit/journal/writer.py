@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -34,16 +34,19 @@ class _Waiter(NamedTuple):
         return not self.answer.done()
 
     def tell(self, refusal: str) -> None:
-        with suppress(RuntimeError):  # its loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(self._tell, refusal)
-
-    def _tell(self, refusal: str) -> None:
+        """Answer, in the loop's own thread."""
         if self.answer.done():  # it was cancelled, or ran out of patience
             return
         if refusal:
             self.answer.set_exception(JournalError(refusal))
         else:
             self.answer.set_result(None)
+
+
+def _tell(answers: Sequence[tuple[_Waiter, str]]) -> None:
+    """Answer all who waited for one commit in one turn of their loop: legs that were written together go together."""
+    for waiter, refusal in answers:
+        waiter.tell(refusal)
 
 
 class GroupCommit:
@@ -75,6 +78,7 @@ class GroupCommit:
         self._patience_s = patience_s
         self._rows: list[Row] = []
         self._waiting: list[_Waiter] = []
+        self._asking: dict[asyncio.AbstractEventLoop, None] = {}  # those that will ask at the end of their turn
         self._urgent = False
         self._closing = False
         self._given_up = not disk.hold_back()
@@ -114,7 +118,9 @@ class GroupCommit:
                 return
             waiter = _Waiter(goal, reducing, loop, loop.create_future())
             self._waiting.append(waiter)
-        loop.call_soon(self._ask)  # at the end of this turn: what other tasks append until then goes along
+            if loop not in self._asking:
+                self._asking[loop] = None
+                loop.call_soon(self._ask, loop)  # at the end of this turn: what other tasks append goes along
         try:
             async with asyncio.timeout(self._patience_s):
                 await waiter.answer
@@ -139,8 +145,9 @@ class GroupCommit:
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
+    def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._changed:
+            self._asking.pop(loop, None)
             self._urgent = True
             self._changed.notify()
 
@@ -161,8 +168,9 @@ class GroupCommit:
                     self.flushes += 1
                 self._health(refusal or (NO_ROOM if self._given_up else ""))
                 answers = list(self._answered(asked, refusal))
-            for waiter, answer in answers:
-                waiter.tell(answer)
+            for loop in dict.fromkeys(waiter.loop for waiter, _ in answers):
+                with suppress(RuntimeError):  # it is closed: nobody waits any more
+                    loop.call_soon_threadsafe(_tell, [one for one in answers if one[0].loop is loop])
 
     def _wait(self) -> None:
         """Return when somebody asks, when it ends, or when records have waited long enough."""

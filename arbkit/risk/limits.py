@@ -61,7 +61,7 @@ class RiskManager:
         return RiskState(
             self._stakes.rows(),
             self._losses.state(),
-            tuple(self._reserved[trade_id] for trade_id in sorted(self._reserved)),
+            tuple(reserved for _, reserved in sorted(self._caught_up().items())),
             self._barriers.blocked(),
             self._barriers.paused(),
         )
@@ -71,6 +71,7 @@ class RiskManager:
         self._stakes = Stakes(state.held)
         self._losses = Losses(self._bounds["max_daily_loss"], self._bounds["max_drawdown"], state.losses)
         self._reserved = {one.trade: one for one in state.reservations}
+        self._newest: dict[str, MultiLegTrade] = {}  # states of running trades that nobody has asked about yet
         self._barriers = Barriers(state.blocked, state.paused)
 
     @property
@@ -85,11 +86,11 @@ class RiskManager:
 
     def exposure_room(self) -> Cash:
         """Return what running and escalated trades leave of `max_exposure`."""
-        return Cash(self._max_exposure - sum(one.worst for one in self._reserved.values()))
+        return Cash(self._max_exposure - sum(one.worst for one in self._caught_up().values()))
 
     def total_exposure(self) -> Cash:
         """Return the worst unhedged dollars as all trades stand now: what is in flight counts, what is planned not."""
-        return Cash(sum(one.exposed for one in self._reserved.values()))
+        return Cash(sum(one.exposed for one in self._caught_up().values()))
 
     def largest_allowed(self, costs: Sequence[int], size: int, lot: int) -> Size:
         """Return the largest size within `max_exposure` as it stands now; `costs` are those of `size` shares."""
@@ -120,15 +121,18 @@ class RiskManager:
 
     def track(self, trade: MultiLegTrade) -> None:
         """Take a newer state of a trade; one that is not reserved changes nothing."""
-        if trade.id in self._reserved:
-            self._put(self._reserved[trade.id].tracked(trade))
+        found = self._reserved.get(trade.id)
+        if found is not None:
+            self._newest[trade.id] = trade
+            if found.phase is not Phase.RUNNING:
+                self._caught_up()
 
     def finish(self, result: ExecutionResult) -> None:
         """Count what a trade came to, and replace its reservation by what it holds once nothing can change.
 
         An escalated one keeps it, and halts entries; its result may be told again, and the last one counts.
         """
-        found = self._reserved.get(result.trade.id)
+        found = self._caught_up().get(result.trade.id)
         if found is None:
             return
         self._losses.book(found.intent_at, result.pnl - found.booked)
@@ -140,7 +144,7 @@ class RiskManager:
 
     def acknowledge(self, trade_id: str) -> None:
         """Take a person's word that an escalated trade was seen to: entries go on; what is unknown stays reserved."""
-        found = self._reserved.get(trade_id)
+        found = self._caught_up().get(trade_id)
         if found is not None and found.phase is Phase.ESCALATED:
             self._put(found._replace(phase=Phase.SEEN_TO))
 
@@ -151,6 +155,13 @@ class RiskManager:
     def freed(self, book: Book, shares: Size, capital: Cash) -> None:
         """Take shares and their capital out of the count, after settlement paid them."""
         self._stakes.free(book.name, shares, capital)
+
+    def _caught_up(self) -> dict[str, Reservation]:
+        """Return what is reserved, as the newest state of each trade leaves it: counted when somebody asks."""
+        newest, self._newest = self._newest, {}
+        for trade_id, trade in newest.items():
+            self._put(self._reserved[trade_id].tracked(trade))
+        return self._reserved
 
     def _put(self, found: Reservation) -> None:
         if found.phase in GOING and found.closed:
@@ -193,7 +204,8 @@ class RiskManager:
             return f"trade {trade.id} is not running: nothing is reserved for an entry"
         leg = next(leg for leg in trade.legs if leg.book.name == order.book.name)
         trade = trade.with_leg(leg.with_order(order))
-        others = [one for one in self._reserved.values() if one is not found]
+        alone = len(self._reserved) == 1
+        others = [] if alone else [one for one in self._caught_up().values() if one.trade != trade.id]
         exposed = sum(one.exposed for one in others) + exposure_of(trade, found.costs, intents=True)
         own = sum(not one.is_final for each in trade.legs for one in each.orders)
         slots = sum(one.open_orders for one in others) + own
@@ -233,7 +245,7 @@ class RiskManager:
             yield barred("pair approval", why)
         yield from self._losing(trade, costs, now)
         yield from self._sizes(trade, costs)
-        reserved = self._reserved.values()
+        reserved = self._caught_up().values()
         promised = [stake for one in reserved for stake in one.stakes]
         yield from over_caps(trade, costs, (*self._stakes.rows(), *promised), self._bounds)
         slots = sum(one.slots for one in reserved) + len(trade.legs)
@@ -244,7 +256,7 @@ class RiskManager:
 
     def _losing(self, trade: MultiLegTrade, costs: Sequence[Cash], now: int) -> Iterator[Refusal]:
         """Yield the bound on losses that is passed, or would be if this trade and all that run were undone."""
-        running = [one for one in self._reserved.values() if one.phase is Phase.RUNNING]
+        running = [one for one in self._caught_up().values() if one.phase is Phase.RUNNING]
         own = Reservation.of(trade, costs, now, self._unwind_ppm).may_lose
         if refusal := self._losses.refusal(now, own, [(one.intent_at, one.may_lose) for one in running]):
             room = refusal.bound - refusal.value + own
