@@ -24,12 +24,12 @@ from arbkit.core.model import (
     TradeState,
 )
 from arbkit.core.ports import BookFeed, Clock, Journal, Venue
-from arbkit.core.units import MICRO, NS_PER_S
+from arbkit.core.units import FOREVER, MICRO, NS_PER_S
 from arbkit.execution.parallel_executor import ParallelExecutor
 from arbkit.execution.planning import decided, undecided
 from arbkit.execution.reconcile import Reconciler
 from arbkit.execution.record import Record
-from arbkit.execution.recovery import replayed
+from arbkit.execution.recovery import replayed, until_heard
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.terms import Terms
 from arbkit.execution.time_watch import TimeWatch
@@ -41,7 +41,6 @@ from arbkit.risk.kill_switch import KillFlag, KillSwitch
 from arbkit.risk.limits import RiskLimits, RiskManager
 from arbkit.risk.pairs import PairBook
 
-FOR_NOW_NS = 86_400 * NS_PER_S  # a pause that something will end before it runs out
 KILL_CHECK_S = 0.25  # how often the switch is read while nothing is sent: a quarter of T_kill
 
 
@@ -138,13 +137,15 @@ class ArbitrageExecutionEngine:
         """
         state = replayed(past, named_books(self._books), self.risk, self.metrics)
         self._take_over(state)
-        self._record.intend(
+        began = self._record.intend(
             "session.started",
             account,
             mode="live" if any(getattr(venue, "live", False) for venue in self._venues.values()) else "paper",
             environment=environment,
             config=settings or hashlib.sha256(repr((self.config, self.risk.limits)).encode()).hexdigest(),
         )
+        for name in until_heard(state):
+            self.risk.pause_venue(name, began, "")
         await self._record.durable()
         await self.reconciler.opening()
         self._read_switch()
@@ -152,7 +153,7 @@ class ArbitrageExecutionEngine:
         results = await self._resume(state)
         for name, why in (await self.reconciler.compare_all()).items():
             self._unheard[name] = why
-            self._pause(name, self._clock.now() + FOR_NOW_NS, why)
+            self._pause(name, FOREVER, why)
         self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
         self._time.begin()
         self._supervisor.repeat(self._look_at_time, self._time.pause_s, "the watch on the event loop")
@@ -251,7 +252,7 @@ class ArbitrageExecutionEngine:
     def venue_lost(self, name: str, why: str = "its connection is lost") -> None:
         """Enter nothing at a venue that cannot be heard until it is back; what rests there is unknown until asked."""
         self._lost[name] = why
-        self._pause(name, self._clock.now() + FOR_NOW_NS, why)
+        self._pause(name, FOREVER, why)
         self._executor.doubt(name, why)
 
     async def venue_back(self, name: str) -> None:

@@ -14,6 +14,7 @@ Cash = NewType("Cash", int)  # millionths of a dollar, signed
 MICRO = 1_000_000
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+FOREVER = 2**62  # ns; later than every stamp
 
 
 def _scaled(text: str | int | Decimal, what: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from arbkit.core.model import Book, ExecutionResult
+from arbkit.core.units import FOREVER
 from arbkit.journal.fold import State
 from arbkit.journal.memory import Fact
 from arbkit.metrics import MetricsCollector
@@ -32,6 +33,9 @@ def replayed(
     state.on_closed = risk.acknowledge
     state.on_late = risk.track
     for fact in facts:
+        if fact.fact == "session.started":  # what one process could not hear, the next one may
+            for name in until_heard(state):
+                risk.pause_venue(name, fact.at, "")
         state.apply(fact)
         match fact.fact:
             case "trade.planned":
@@ -48,3 +52,8 @@ def replayed(
     for name in state.trades:
         risk.track(state.trade(name))
     return state
+
+
+def until_heard(state: State) -> list[str]:
+    """Return the venues that were paused until they would be heard again."""
+    return [name for name, (until, _) in state.paused.items() if until == FOREVER]

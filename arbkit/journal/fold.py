@@ -31,7 +31,7 @@ from arbkit.core.model import (
     TradeLeg,
     TradeState,
 )
-from arbkit.core.units import Cash, Price, Size
+from arbkit.core.units import FOREVER, Cash, Price, Size
 from arbkit.journal.ledger import Ledger
 from arbkit.journal.memory import Fact
 
@@ -127,6 +127,7 @@ class State:
 
     def _session(self, fact: Fact, data: dict[str, Any]) -> None:
         self.session = {"account": fact.key, **data}
+        self.paused = {name: one for name, one in self.paused.items() if one[0] != FOREVER}
 
     def _opened(self, fact: Fact, data: dict[str, Any]) -> None:
         self.ledger.open(fact.key, data["cash"], data["shares"])
@@ -252,8 +253,10 @@ class State:
             self.orders[fact.key] = order.moved(OrderStatus.SUBMITTED)
 
     def _status(self, fact: Fact, data: dict[str, Any]) -> None:
-        order = self.orders[fact.key].moved(OrderStatus(data["status"]))
-        self._changed(replace(order, reason=data["reason"] or order.reason))
+        order = self.orders[fact.key].moved(OrderStatus(data["status"]), data["reason"])
+        if order.reason != (data["reason"] or order.reason):  # it had that status already
+            order = replace(order, reason=data["reason"])
+        self._changed(order)
 
     def _cancel(self, fact: Fact, _data: dict[str, Any]) -> None:
         order = self.orders[fact.key]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import Book
-from arbkit.core.units import NS_PER_S
+from arbkit.core.units import FOREVER, NS_PER_S
 from arbkit.risk.stakes import market_of
 
 
@@ -40,7 +40,8 @@ class Barriers:
                     return f"{name} is blocked: {self._blocked[name]}"
             until, why = self._paused.get(book.venue, (now, ""))
             if now < until:
-                return f"{book.venue} is paused for {(until - now) / NS_PER_S:.1f} s: {why}"
+                long = "until it is heard" if until == FOREVER else f"for {(until - now) / NS_PER_S:.1f} s"
+                return f"{book.venue} is paused {long}: {why}"
         return ""
 
     def blocked(self) -> tuple[tuple[str, str], ...]:

@@ -46,11 +46,10 @@ class RateBudget:
     def backoff(self, until_ns: int) -> None:
         """Enter nothing before `until_ns`: the venue has said 429. What is reserved may still be tried with."""
         self._until = max(self._until, until_ns)
-        self._level = min(self._level, self._reserved)
 
     def _fill(self, now: int) -> None:
         """Add what has come in since; a clock set back adds nothing, and goes on from there."""
-        if self._at < self._until < now:  # while backing off no more than the reserved part comes in
+        if self._at < self._until < now:  # while backing off no more than the reserved part is there
             self._step(self._until, self._reserved)
         self._step(now, self._reserved if now <= self._until else self._full)
 

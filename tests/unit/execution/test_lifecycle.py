@@ -363,3 +363,25 @@ def test_fault_V19_what_is_too_small_to_undo_is_told_and_not_tried_for_ever() ->
         assert any("3 beta:m:no" in line for line in world.engine.open())
 
     world.run(steps)
+
+
+def test_a_venue_that_one_process_lost_is_entered_at_by_the_next_once_it_was_compared_with() -> None:
+    world = World()
+
+    async def first(world: World) -> None:
+        world.engine.venue_lost("alpha")
+        assert "alpha is paused until it is heard" in (await world.trade()).reason
+
+    world.run(first)
+    world.engine = world.new_engine()
+    facts = world.rig.journal.facts
+
+    async def second() -> None:
+        await world.engine.start(facts)
+        assert world.engine.checkpoint() == replayed_checkpoint(
+            world.rig.journal.facts, world.rig.table.books, world.rig.config
+        )
+        assert (await world.trade()).outcome is Outcome.COMPLETED
+        await world.engine.stop()
+
+    virtual(second())

@@ -100,6 +100,10 @@ def test_a_shorter_backoff_does_not_end_a_longer_one_and_one_that_is_over_change
     budget.backoff(T0 + NS_PER_S)
     assert budget.take(T0, False) == 2 * NS_PER_S + NS_PER_S // 10
     assert budget.take(T0 + NS_PER_S, False) == NS_PER_S + NS_PER_S // 10
+    budget = RateBudget(10, 8, 0.25)
+    budget.take(T0, False)
+    budget.backoff(T0 - 1)
+    assert taken(budget, T0, reducing=False) == 5
 
 
 def test_an_entry_that_waits_out_a_backoff_also_waits_for_an_empty_reserve() -> None:

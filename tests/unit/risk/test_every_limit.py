@@ -267,6 +267,7 @@ def test_fault_S3_what_hangs_on_one_pair_is_capped_and_baskets_within_a_venue_ar
     risk = a_desk(RiskLimits(max_pair_capital=95), max_exposure=1_000)
     running(risk, a_trade("first"))
     assert said(risk.check(a_trade("new"), COSTS, now=NOW)).startswith("limit max_pair_capital: 190.00 of 95.00")
+    risk = a_desk(RiskLimits(max_pair_capital=1), max_exposure=1_000)
     for legs, kind in (((YES_A, NO_A), Kind.COMPLEMENT), ((YES_B, NO_B), Kind.OUTCOMES)):
         assert risk.check(a_trade("new", basket=a_basket(*legs, kind=kind)), COSTS, now=NOW) is None
 
