@@ -22,7 +22,7 @@ from arbkit.core.errors import (
 )
 from arbkit.core.model import Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
 from arbkit.core.ports import BookFeed, Clock, Venue
-from arbkit.core.units import NS_PER_S, Price, Size
+from arbkit.core.units import MICRO, NS_PER_S, Price, Size
 from arbkit.execution.hearing import Hearing
 from arbkit.execution.record import Record
 from arbkit.execution.work import Sending, Work
@@ -47,6 +47,7 @@ class OrderDesk(Hearing):
         ledger: Ledger,
     ) -> None:
         super().__init__(venues, feed, risk, config, clock, record, ledger)
+        self._running: dict[str, Work] = {}  # the trades that orders are sent for, by id
         self._budgets = {
             name: RateBudget(config.request_rate, config.request_burst, config.reserved_share) for name in venues
         }
@@ -149,7 +150,7 @@ class OrderDesk(Hearing):
         except (JournalError, OSError) as error:
             self._record.alert("the journal does not keep an intent", str(error))
             return f"the journal does not keep its intent: {error}"
-        if reason := await self._turn(order.venue, reducing=not adding):
+        if reason := self._in_the_way(work, order) or await self._turn(order.venue, reducing=not adding):
             return reason
         if adding and work.interrupted:
             return "entries have stopped"
@@ -158,6 +159,19 @@ class OrderDesk(Hearing):
         if waited > self._terms.entry_ns if adding else self._too_late(work):
             return f"stale: it was decided {waited / NS_PER_S:.3f} s ago"
         return self._risk.may_send(order, work.trade, now)
+
+    def _in_the_way(self, work: Work, order: Order) -> str:
+        """Return which live order of another trade of ours this one would meet, or nothing.
+
+        An entry gives way. For an undo order the other trade stops resting; it is tried again without it.
+        """
+        for other in self._running.values():
+            met = [one for _, one in other.unresolved() if meet(one, order)] if other is not work else []
+            if met:
+                if order.purpose is not Purpose.ENTRY:
+                    other.end_rests()
+                return f"it would meet {met[0].client_id}, which is ours"
+        return ""
 
     async def _turn(self, venue: str, *, reducing: bool) -> str:
         """Take a place in a venue's request budget. What reduces waits for one; an entry does not, and is told why."""
@@ -261,7 +275,7 @@ class OrderDesk(Hearing):
             if work.interrupted or late or (order.tif is TimeInForce.GTC and work.rests_over):
                 return False
         now = self._clock.now()
-        if self._risk.may_send(order, work.trade, now):
+        if self._risk.may_send(order, work.trade, now) or self._in_the_way(work, order):
             return False
         return not self._budgets[order.venue].take(now, order.purpose is not Purpose.ENTRY)
 
@@ -322,3 +336,21 @@ class OrderDesk(Hearing):
         deadline = work.deadline()
         left = self._patience_s if deadline is None else (deadline - self._clock.now()) / NS_PER_S
         return max(self._config.hedge_retry_s, min(self._patience_s, left))
+
+
+def meet(one: Order, other: Order) -> bool:
+    """Tell whether two orders would match with each other: the books of a market are one pool of liquidity.
+
+    A buy and a sell of one outcome meet when the buy bids as much, two buys of both outcomes when they bid a dollar
+    together (the venue mints the pair), two sells when they ask no more than a dollar (it merges the pair).
+    """
+    if one.book.market is not other.book.market and (one.venue, one.book.market.id) != (
+        other.venue,
+        other.book.market.id,
+    ):
+        return False
+    if one.book.outcome == other.book.outcome:
+        buy, sell = (one, other) if one.side is Side.BUY else (other, one)
+        return one.side is not other.side and buy.limit >= sell.limit
+    together = one.limit + other.limit
+    return one.side is other.side and (together >= MICRO if one.side is Side.BUY else together <= MICRO)

@@ -52,7 +52,6 @@ class TradeDesk(OrderDesk):
         super().__init__(venues, feed, risk, config, clock, record, ledger)
         self._supervisor = supervisor
         self._on_done = on_done
-        self._running: dict[str, Work] = {}
         self._escalated: dict[str, tuple[Work, ExecutionResult]] = {}
 
     # -- the end -------------------------------------------------------------------------------------------------

@@ -22,10 +22,14 @@ from arbkit.core.model import (
     OrderReport,
     OrderStatus,
     Outcome,
+    Purpose,
+    Side,
     TimeInForce,
 )
 from arbkit.core.units import NS_PER_S, Cash, Price, Size, cash
-from tests.rig import NO_B, YES_A, Rig, held, virtual
+from arbkit.execution.orders import meet
+from arbkit.execution.work import Work
+from tests.rig import NO_B, YES_A, Rig, a_market, held, virtual
 
 BUSY = [Answer(reject="paused")] * 200
 
@@ -366,8 +370,8 @@ def test_fault_V20_more_filled_than_asked_is_held_all_the_same_and_trimmed() -> 
     assert "more than the 100000000 asked for" in result.notes[0]
 
 
-async def executed(rig: Rig, name: str = "t") -> ExecutionResult:
-    return await rig.executor.execute(replace(await rig.trade(ExecutionStrategy.MARKET), id=name))
+async def executed(rig: Rig, name: str = "t", strategy: str = "MARKET") -> ExecutionResult:
+    return await rig.executor.execute(replace(await rig.trade(ExecutionStrategy(strategy)), id=name))
 
 
 def test_fault_D1_an_intent_that_is_not_kept_is_not_sent() -> None:
@@ -449,3 +453,53 @@ def test_the_same_run_twice_writes_the_same_journal() -> None:
         rig.run("HYBRID")
         digests.add(rig.journal.digest())
     assert len(digests) == 1
+
+
+def an_order(outcome: str, side: Side, cents: int, market: str = "m") -> Order:
+    rig = Rig(markets=(a_market("alpha"), a_market("beta"), a_market("alpha", "n")))
+    name = f"alpha:{market}:{outcome}"
+    return Order("k", rig.table.book(name), side, Price(cents * 10_000), Size(10**6), TimeInForce.GTC)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "met"),
+    [
+        (("yes", Side.BUY, 40), ("yes", Side.SELL, 40), True),
+        (("yes", Side.BUY, 40), ("yes", Side.SELL, 41), False),
+        (("yes", Side.BUY, 40), ("yes", Side.BUY, 40), False),
+        (("yes", Side.BUY, 40), ("no", Side.BUY, 60), True),
+        (("yes", Side.BUY, 40), ("no", Side.BUY, 59), False),
+        (("yes", Side.SELL, 40), ("no", Side.SELL, 60), True),
+        (("yes", Side.SELL, 40), ("no", Side.SELL, 61), False),
+        (("yes", Side.BUY, 40), ("no", Side.SELL, 60), False),
+    ],
+)
+def test_orders_of_ours_meet_in_the_one_pool_of_their_market(
+    one: tuple[str, Side, int], other: tuple[str, Side, int], met: bool
+) -> None:
+    assert meet(an_order(*one), an_order(*other)) is met
+    assert meet(an_order(*other), an_order(*one)) is met
+    assert not meet(an_order(*one), an_order(*other, "n"))
+
+
+def test_an_entry_gives_way_to_an_order_of_another_trade_that_it_would_meet() -> None:
+    rig = Rig(config=ExecutionConfig(limit_timeout_s=3.0))
+
+    async def main() -> tuple[ExecutionResult, ExecutionResult]:
+        first = asyncio.ensure_future(executed(rig, "first", "LIMIT"))
+        await asyncio.sleep(1)
+        no = rig.table.book("alpha:m:no")
+        work = rig.executor._running["first"]
+        theirs = work.leg(0).orders[0]
+        other = Work(work.trade, work.caps, 0, 10**10)
+        ours = Order("x", no, Side.BUY, Price(10**6 - theirs.limit), Size(10**6), TimeInForce.FAK)
+        assert "first.0.entry.0" in rig.executor._in_the_way(other, ours)
+        assert not work.rests_over
+        undo = replace(ours, purpose=Purpose.COMPLETE)
+        assert "first.0.entry.0" in rig.executor._in_the_way(other, undo)
+        assert work.rests_over
+        return await first, await executed(rig, "second")
+
+    result, second = virtual(main())
+    assert result.outcome is Outcome.MISSED
+    assert second.outcome is Outcome.COMPLETED
