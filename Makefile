@@ -15,7 +15,7 @@ JUNK := build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest
 .PHONY: help demo test simulate lint format types notebooks picture lab clean distclean env
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp holds pyproject's bytes and the constraints': it is compared, not dated, so that a
 # fresh clone or a `git checkout` that only touches files does not reinstall 180 packages.
@@ -60,6 +60,14 @@ test: env  ## every test and notebook, with the coverage gate
 simulate: env  ## the engine under every fault, seeded: SEEDS=5000, or SEED=42 to replay one
 	@$(BIN)/python -m tests.simulation.faults.run \
 	  $(if $(SEED),--seed $(SEED) --timeline,--seeds $(or $(SEEDS),500) --first $(or $(FIRST),0))
+
+# PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root).
+.PHONY: bench soak
+bench: env  ## measure engine, journal and memory, written to docs/performance.md
+	@$(BIN)/python -m benchmarks $(if $(PRIORITY),--first)
+
+soak: env  ## a week in virtual time: what the engine holds in memory; DAYS=7
+	@$(BIN)/python -m benchmarks soak --days $(or $(DAYS),7)
 
 lint: env  ## style, format, the import rule, stripped notebooks
 	@$(BIN)/ruff check .

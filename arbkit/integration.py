@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from arbkit.core.clock import LoopClock
@@ -37,7 +39,7 @@ from arbkit.journal.fold import State, named_books, snapshot
 from arbkit.journal.ledger import Ledger
 from arbkit.journal.memory import Fact
 from arbkit.metrics import MetricsCollector
-from arbkit.risk.kill_switch import KillFlag, KillSwitch
+from arbkit.risk.kill_switch import KillFile, KillFlag, KillSwitch
 from arbkit.risk.limits import RiskLimits, RiskManager
 from arbkit.risk.pairs import PairBook
 
@@ -78,7 +80,11 @@ class ArbitrageExecutionEngine:
             raise ConfigError(f"rearm_s = {rearm_s!r} is outside 0..86400, 0 excluded")
         self.config = config or ExecutionConfig()
         self.metrics = MetricsCollector()
-        self.switch = kill or KillFlag()
+        path = getattr(journal, "path", None)  # a journal that outlives the process has its kill file beside it
+        self._needs_start = path is not None
+        if kill is None:
+            kill = KillFlag() if path is None else _kill_file(path)
+        self.switch = kill
         self.risk = RiskManager(limits, self.config, pairs=pairs, kill=self.switch)
         self.ledger = Ledger()
         self._terms = Terms.of(self.config)
@@ -116,25 +122,33 @@ class ArbitrageExecutionEngine:
         self._time = TimeWatch(self._clock, self._record, self.config, feed.mark_stale)
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again
         self._ordinals = count()
-        self._closing = False
+        self._closing = self._started = False
+        self._journal = journal
         self._killed = ""
-        self._lost: dict[str, str] = {}  # venues whose connection is gone
-        self._unheard: dict[
-            str, str
-        ] = {}  # venues that were not compared with since the start, or since they were lost
+        self._pauses: dict[str, int] = {}  # what this engine has paused, "venue/reason": until (ns)
 
     # -- from the first fact to the last -------------------------------------------------------------------------
 
     async def start(
-        self, past: Iterable[Fact] = (), *, account: str = "paper", environment: str = "paper", settings: str = ""
+        self,
+        past: Iterable[Fact] | None = None,
+        *,
+        account: str = "paper",
+        environment: str = "paper",
+        settings: str = "",
     ) -> list[ExecutionResult]:
         """Take over what the journal says, bring it to its end, compare it with the venues, and stand watch.
 
-        `past` is every fact of the journal so far, `settings` the hash of the settings (by default of config and
+        `past` is every fact of the journal so far (by default what the journal itself holds), `settings` the hash of the settings (by default of config and
         limits), which the record keeps. Returns how interrupted trades ended: legs first, entries later.
         Raises JournalDamaged, JournalError when nothing can be kept, VenueError when a venue that was never seen is
-        silent: then nothing may be entered.
+        silent: then nothing may be entered. ConfigError for a second start.
         """
+        if self._started:
+            raise ConfigError("this engine was started before; a new start needs a new engine")
+        self._started = True
+        if past is None:
+            past = getattr(self._journal, "facts", ())
         state = replayed(past, named_books(self._books), self.risk, self.metrics)
         self._take_over(state)
         began = self._record.intend(
@@ -151,9 +165,9 @@ class ArbitrageExecutionEngine:
         self._read_switch()
         self._supervisor.repeat(self._heed_switch, KILL_CHECK_S, "the kill switch")
         results = await self._resume(state)
+        self._needs_start = False
         for name, why in (await self.reconciler.compare_all()).items():
-            self._unheard[name] = why
-            self._pause(name, FOREVER, why)
+            self._pause(f"{name}/comparison", FOREVER, why)
         self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
         self._time.begin()
         self._supervisor.repeat(self._look_at_time, self._time.pause_s, "the watch on the event loop")
@@ -166,16 +180,22 @@ class ArbitrageExecutionEngine:
         self.reconciler.claimed.update(state.claimed)
         self._record.halted = state.halted
         self._killed = state.killed
+        if state.killed and isinstance(self.switch, KillFlag):  # a flag that is new says nothing about a release
+            self.switch.engage(state.killed, self._clock.now())
         self._ordinals = count(state.count)  # ids of new trades are none of those before
 
     async def _resume(self, state: State) -> list[ExecutionResult]:
         """Bring interrupted trades to their end, all at once; what escalated goes on being heard out."""
         late = self._terms.hedge_ns  # an order leaves at most this long after its intent, or not at all
-        sent_at = {key: at + late for key, at in state.sent_at.items()}
+        now, unsure = self._clock.now(), await self.reconciler.measure(state.venues())
+        sent_at = {
+            key: now if state.orders[key].venue in unsure else at + late  # by a clock that its venue agrees with
+            for key, at in state.sent_at.items()
+        }
         for name, found in state.trades.items():
             if found.done is not None:
-                self._executor.restore_escalated(found, state.trade(name), sent_at)
-        resumed = [self._executor.resume(found, state.trade(found.trade.id), sent_at) for found in state.interrupted()]
+                self._executor.restore_escalated(state, name, sent_at)
+        resumed = [self._executor.resume(state, found.trade.id, sent_at) for found in state.interrupted()]
         results = []
         for answer in await asyncio.gather(*resumed, return_exceptions=True):
             if isinstance(answer, BaseException):
@@ -251,8 +271,7 @@ class ArbitrageExecutionEngine:
 
     def venue_lost(self, name: str, why: str = "its connection is lost") -> None:
         """Enter nothing at a venue that cannot be heard until it is back; what rests there is unknown until asked."""
-        self._lost[name] = why
-        self._pause(name, FOREVER, why)
+        self._pause(f"{name}/connection", FOREVER, why)
         self._executor.doubt(name, why)
 
     async def venue_back(self, name: str) -> None:
@@ -260,18 +279,19 @@ class ArbitrageExecutionEngine:
 
         Raises VenueError when it is silent: then the next comparison on the timer decides.
         """
-        self._unheard[name] = self._lost.pop(name, "it was lost")
+        self._pause(f"{name}/comparison", FOREVER, "it was lost, and is not compared with yet")
+        self._lift(f"{name}/connection")
         await self.reconciler.compare(name)
-        self._heard(name)
+        self._lift(f"{name}/comparison")
 
-    def _heard(self, name: str) -> None:
-        """Enter again at a venue that was compared with, unless its connection or its clock is off."""
-        if self._unheard.pop(name, "") and name not in self._lost and name not in self.reconciler.skewed:
-            self._pause(name, self._clock.now(), "")
+    def _lift(self, pause: str) -> None:
+        if self._pauses.get(pause) == FOREVER:
+            self._pause(pause, self._clock.now(), "")
 
     def _pause(self, name: str, until: int, why: str) -> None:
         self._record.note("venue.paused", name, until=until, why=why)
         self.risk.pause_venue(name, until, why)
+        self._pauses[name] = until
 
     # -- trading -------------------------------------------------------------------------------------------------
 
@@ -294,6 +314,8 @@ class ArbitrageExecutionEngine:
     async def _execute(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> ExecutionResult:
         now = self._clock.now()
         trade = undecided(opportunity, strategy, self._trade_id(opportunity, strategy))
+        if self._needs_start:
+            return self._executor.refuse(trade, "the engine keeps an account: start it first", now)
         views = [self._feed.view(leg) for leg in opportunity.basket.legs]
         trade, reason = decided(trade, views, self._terms, self.risk.exposure_room())
         return self._executor.refuse(trade, reason, now) if reason else await self._executor.execute(trade)
@@ -343,7 +365,12 @@ class ArbitrageExecutionEngine:
                 results.append(result)
             self._tried[opportunity.basket.id] = (opportunity.id, self._clock.now() + round(self._rearm_s * NS_PER_S))
         for place, task in settling:
-            results[place] = await asyncio.shield(task)
+            while not (task.done() or self._closing):  # what does not settle is on record, and read at the next start
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await asyncio.shield(task)
+            if task.done():
+                results[place] = task.result()
         return results
 
     # -- watches -------------------------------------------------------------------------------------------------
@@ -367,8 +394,9 @@ class ArbitrageExecutionEngine:
 
     async def _compare(self) -> None:
         silent = await self.reconciler.compare_all()
-        for name in [name for name in self._unheard if name not in silent]:
-            self._heard(name)
+        for name in self._venues:
+            if name not in silent:
+                self._lift(f"{name}/comparison")
 
     # -- figures -------------------------------------------------------------------------------------------------
 
@@ -390,6 +418,12 @@ class ArbitrageExecutionEngine:
     def _trade_id(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> str:
         """Return an id that follows from the opportunity, the strategy and how many trades this engine made before."""
         return f"{opportunity.id}.{strategy.value.lower()}.{next(self._ordinals)}"
+
+
+def _kill_file(journal: Path) -> KillFile:
+    from arbkit.journal.store import kill_path  # sqlite and locks: for those who keep a journal
+
+    return KillFile(kill_path(journal))
 
 
 def _tell(on_result: Callable[[ExecutionResult], None], task: asyncio.Task[ExecutionResult]) -> None:

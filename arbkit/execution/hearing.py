@@ -21,6 +21,7 @@ from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
 # How long a venue that refuses entries is left alone when it does not say (Polymarket's window after a restart).
+APART_NS = 3 * NS_PER_S  # two words on an order that is not found are two only so far apart: indices can be cold
 PAUSES_S = {Cause.TAKERS_REFUSED: 120.0, Cause.PAUSED: 60.0}
 
 
@@ -45,55 +46,63 @@ class Hearing:
         self._clock = clock
         self._record = record
         self._ledger = ledger
+        self._denied: dict[str, int] = {}  # by venue: until when it is not asked again (ns)
 
     # -- what was heard ------------------------------------------------------------------------------------------
 
     def _told(self, work: Work, leg: TradeLeg, report: OrderReport) -> TradeLeg:
         """Take a venue's word on an order of the leg; what a venue did beyond the order is true all the same."""
-        known = [order.client_id for order in work.leg(leg.index).orders]
-        if report.client_id not in known:
-            raise InvariantViolation(f"asked about {known}, told of {report.client_id}")
+        ours = [order.client_id for order in work.leg(leg.index).orders]
+        if report.client_id not in ours:
+            raise InvariantViolation(f"asked about {ours}, told of {report.client_id}")
         before = work.order(leg, report.client_id)
         sending = work.sendings[before.client_id]
         if report.status is OrderStatus.UNKNOWN and not report.fills:
             return self._not_found(work, leg, before, sending, report.reason)
         sending.acknowledged, sending.missing = True, 0
-        order = before
-        for fill in report.fills:
-            order = self._hear_fill(order, fill)
-        after = order.told(report)
+        heard: list[tuple[Order, Fill]] = []
+        order, broken = before, None
+        try:
+            for fill in report.fills:
+                with_it = order.with_fill(fill)
+                if with_it is not order:
+                    heard.append((order, fill))
+                    order = with_it
+            after = order.told(report)
+        except InvariantViolation as error:  # what was legal up to there is true; the rest is told, and halts
+            after, broken = order, error
+        for known, fill in heard:
+            self._count(known, fill)
         if (after.status, after.reason) != (order.status, order.reason):
             self._record.note("order.status", after.client_id, status=after.status.value, reason=after.reason)
         if after != before:
             leg = self._changed(work, leg, after)
             self._check_word(work, before, after)
+        if broken is not None:
+            raise broken
         return work.leg(leg.index)
 
-    def _hear_fill(self, order: Order, fill: Fill) -> Order:
-        """Count one fill, or a later word on one that is known, once."""
-        after = order.with_fill(fill)
-        if after is order:
-            return order
-        if len(after.fills) > len(order.fills):
-            self._record.note(
-                "fill",
-                order.client_id,
-                id=fill.trade_id,
-                price=fill.price,
-                size=fill.size,
-                fee=fill.fee,
-                maker=fill.maker,
-                venue_at=fill.venue_at,
-                settlement=fill.settlement,
-            )
-            if fill.counts:
-                self._ledger.book(order, fill)
-        else:
+    def _count(self, order: Order, fill: Fill) -> None:
+        """Write down and book one fill that is new to an order, or a later word on one that is known."""
+        known = next((known for known in order.fills if known.trade_id == fill.trade_id), None)
+        if known is not None:
             self._record.note("fill.settled", order.client_id, id=fill.trade_id, settlement=fill.settlement)
             if not fill.counts:
-                known = next(known for known in order.fills if known.trade_id == fill.trade_id)
                 self._ledger.unbook(order, known)
-        return after
+            return
+        self._record.note(
+            "fill",
+            order.client_id,
+            id=fill.trade_id,
+            price=fill.price,
+            size=fill.size,
+            fee=fill.fee,
+            maker=fill.maker,
+            venue_at=fill.venue_at,
+            settlement=fill.settlement,
+        )
+        if fill.counts:
+            self._ledger.book(order, fill)
 
     def _check_word(self, work: Work, before: Order, after: Order) -> None:
         """Raise the alarm, and bar the market, when a venue filled more or at a worse price than was asked."""
@@ -117,8 +126,9 @@ class Hearing:
         """Take note that a venue does not find an order: its last word only twice, and when none can still arrive."""
         if order.is_final:
             return work.leg(leg.index)
-        if not sending.acknowledged and self._clock.now() >= sending.last_at + self._terms.late_ns:
-            sending.missing += 1
+        now = self._clock.now()
+        if not sending.acknowledged and now >= max(sending.last_at + self._terms.late_ns, sending.missed_at + APART_NS):
+            sending.missing, sending.missed_at = sending.missing + 1, now
             if sending.missing >= 2:
                 return self._never(work, leg, order, "it never arrived: not found after it could still have")
         return self._unknown(work, leg, order, reason or "not found")
@@ -150,10 +160,18 @@ class Hearing:
         self._risk.track(work.trade)
         return leg
 
+    def _deny(self, venue: str, no: AccessDenied) -> None:
+        """Halt entries, and leave a venue that denies access alone for a while: asking again makes it worse."""
+        self._denied[venue] = self._clock.now() + round(self._config.reconcile_s * NS_PER_S)
+        self._record.halt(f"{venue} denies access: {no}")
+
+    def _is_denied(self, venue: str) -> bool:
+        return self._clock.now() < self._denied.get(venue, 0)
+
     def _learn(self, order: Order, no: OrderRejected | AccessDenied) -> None:
         """Keep entries away from a venue or a market that has said it will not take them."""
         if isinstance(no, AccessDenied):
-            self._record.halt(f"{order.venue} denies access: {no}")
+            self._deny(order.venue, no)
             return
         if no.cause in PAUSES_S:
             pause = no.retry_after_s or PAUSES_S[no.cause]

@@ -20,7 +20,7 @@ from arbkit.core.errors import (
     VenueError,
     VenueUnavailable,
 )
-from arbkit.core.model import Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
+from arbkit.core.model import Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg, TradeState
 from arbkit.core.ports import BookFeed, Clock, Venue
 from arbkit.core.units import MICRO, NS_PER_S, Price, Size
 from arbkit.execution.hearing import Hearing
@@ -123,10 +123,10 @@ class OrderDesk(Hearing):
         )
         work.sendings[order.client_id] = Sending(now, now)
         leg = self._changed(work, leg, order)
-        if reason := await self._barred(work, order):
-            return self._never(work, leg, order, reason)
         adding, away = order.purpose is Purpose.ENTRY, None
         for attempt in range(1_000):
+            if reason := await self._barred(work, order):
+                return self._never(work, leg, order, reason if away is None else f"{reason}; nothing was sent: {away}")
             away = await self._send(work, leg)
             leg = work.leg(leg.index)
             if away is None:
@@ -199,20 +199,22 @@ class OrderDesk(Hearing):
         self._record.note("order.sent", order.client_id, attempt=sending.attempts)
         if order.status is OrderStatus.INTENT:
             leg = self._changed(work, leg, order.moved(OrderStatus.SUBMITTED))
+        sending.unanswered += 1  # until the venue has said something that settles it
         try:
             async with asyncio.timeout(self._answer_s(work)):
                 report = await self._venues[order.venue].submit(order)
         except VenueUnavailable as away:
             sending.last_at = before
+            sending.unanswered -= 1
             return away
         except (OrderRejected, AccessDenied) as no:
+            sending.unanswered -= 1
             self._learn(order, no)
             if sending.unanswered:
                 self._unanswered(work, leg, order, "submit", no)
             else:
                 self._never(work, leg, order, str(no))
         except (OrderStateUnknown, TimeoutError) as lost:
-            sending.unanswered += 1
             self._unknown(work, leg, order, str(lost) or "no answer in time")
         else:
             self._told(work, leg, report)
@@ -260,9 +262,10 @@ class OrderDesk(Hearing):
             if leg.orders[-1].is_final:
                 break
             until = min(began + self._terms.hedge_ns, work.deadline() or began + self._terms.hedge_ns)
-            if self._clock.now() + self._retry_ns >= until:
+            if self._clock.now() + self._retry_ns >= until or self._is_denied(order.venue):
                 return self._unknown(work, leg, leg.orders[-1], "no last word within T_hedge")
             await asyncio.sleep(self._config.hedge_retry_s)
+            leg = work.leg(index)
         return leg
 
     def _may_send_again(self, work: Work, order: Order) -> bool:
@@ -299,12 +302,16 @@ class OrderDesk(Hearing):
             async with asyncio.timeout(self._answer_s(work)):
                 report = await self._venues[order.venue].status(order)
         except (VenueError, TimeoutError) as silent:
+            if isinstance(silent, AccessDenied):
+                self._deny(order.venue, silent)
             return self._unanswered(work, leg, order, "status", silent)
         return self._told(work, leg, report)
 
     async def _cancel_order(self, work: Work, leg: TradeLeg, order: Order | None = None) -> TradeLeg:
         """Ask once to cancel an order; fills that won the race are in the answer."""
-        order = order or leg.orders[-1]
+        order = work.order(leg, (order or leg.orders[-1]).client_id)  # as it is now: others may have heard of it
+        if order.is_final:
+            return work.leg(leg.index)
         try:
             self._record.intend("order.cancel", order.client_id)
             if order.status in RESTING:
@@ -317,6 +324,8 @@ class OrderDesk(Hearing):
             async with asyncio.timeout(self._answer_s(work)):
                 report = await self._venues[order.venue].cancel(order)
         except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either
+            if isinstance(silent, AccessDenied):
+                self._deny(order.venue, silent)
             return self._unanswered(work, leg, order, "cancel", silent)
         return self._told(work, leg, report)
 
@@ -332,8 +341,8 @@ class OrderDesk(Hearing):
         return deadline is not None and self._clock.now() + after_ns >= deadline
 
     def _answer_s(self, work: Work) -> float:
-        """Return how long one answer is waited for: less when T_hedge is near, but never nothing."""
-        deadline = work.deadline()
+        """Return how long one answer is waited for: less when T_hedge is near, but never nothing; all when it is over."""
+        deadline = None if work.trade.state is TradeState.ESCALATED else work.deadline()
         left = self._patience_s if deadline is None else (deadline - self._clock.now()) / NS_PER_S
         return max(self._config.hedge_retry_s, min(self._patience_s, left))
 

@@ -40,7 +40,7 @@ from arbkit.execution.rollback import excess
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.trade_desk import TradeDesk, only_settling
 from arbkit.execution.work import Work
-from arbkit.journal.fold import OpenTrade
+from arbkit.journal.fold import State
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
@@ -68,7 +68,8 @@ class ParallelExecutor(TradeDesk):
     ) -> None:
         clock = clock or LoopClock()
         record = record or Record(journal, clock)
-        ledger, supervisor = ledger or Ledger(), supervisor or Supervisor(record)
+        ledger = Ledger() if ledger is None else ledger
+        supervisor = Supervisor(record) if supervisor is None else supervisor
         super().__init__(venues, feed, risk, config, clock, record, ledger, supervisor, on_done)
         self._closing = ""
         self._work = {
@@ -109,14 +110,13 @@ class ParallelExecutor(TradeDesk):
         work = self._running[trade_id]
         return await self._to_the_end(trade_id, self._held(work, self._settled))
 
-    async def resume(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> ExecutionResult:
+    async def resume(self, left: State, name: str, sent_at: Mapping[str, int]) -> ExecutionResult:
         """Bring a trade that another process left behind to its end: hear its orders out, then even it or escalate.
 
         Nothing is entered for it. `sent_at` (ns) is the last time each of its orders may have been sent.
         """
-        work = self._restored(found, trade, sent_at)
-        self._running[trade.id] = work
-        return await self._to_the_end(trade.id, self._held(work, self._resumed))
+        work = self._running[name] = self._restored(left, name, sent_at)
+        return await self._to_the_end(name, self._held(work, self._resumed))
 
     def close(self, why: str) -> None:
         """Start no trade any more, and enter nothing for those that run."""
@@ -166,6 +166,9 @@ class ParallelExecutor(TradeDesk):
         if trade_id not in self._escalated:
             return
         work = self._escalated[trade_id][0]
+        if trade_id in self._heard_out and not work.unresolved() and not work.unsettled():
+            self._heard_out.remove(trade_id)
+            self._escalate(work, work.reason)  # its last account, before it is closed
         work.seen_to = True
         self._record.note("trade.acknowledged", trade_id)
         self._forget_closed(work)
@@ -259,7 +262,7 @@ class ParallelExecutor(TradeDesk):
                         return reason
                     free[name] = await self._venues[name].balance()
         except AccessDenied as no:
-            self._record.halt(f"{names[len(free)]} denies access: {no}")
+            self._deny(names[len(free)], no)
             return self.halted
         except (VenueError, TimeoutError) as error:
             return f"free cash at {names[len(free)]} is unknown: {str(error) or 'no answer in time'}"
@@ -281,7 +284,7 @@ class ParallelExecutor(TradeDesk):
         await self._rest(work, self._config.hybrid_patience_s, first_fill_ends=True)
         if work.interrupted or work.unresolved() or is_complete(work.trade) or self._too_late(work):
             return
-        if reason := unhealthy(self._views(work.trade)):
+        if reason := self.halted or unhealthy(self._views(work.trade)):
             work.notes.append(f"did not cross: {reason}")
             return
         n = self._crossing_size(work)

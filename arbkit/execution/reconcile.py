@@ -8,14 +8,14 @@ whole says nothing about what is not in it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import AccessDenied, DataError, VenueError, VenueUnavailable
-from arbkit.core.model import Book, MultiLegTrade, Order, Side
+from arbkit.core.model import Book, MultiLegTrade, Order, Side, TradeState
 from arbkit.core.ports import Clock, Venue, VenueOrder
-from arbkit.core.units import MICRO, NS_PER_S, Cash, Size
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Size, cost
 from arbkit.execution.record import Record
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
@@ -32,6 +32,13 @@ class Reading:
     orders: tuple[VenueOrder, ...] | None
     shares: Mapping[str, int]  # by book name, as listed: what is absent is not said to be zero
     cash: Cash
+    strange: tuple[str, ...] = ()  # positions in books that this engine does not know, in words
+
+    @property
+    def total(self) -> Cash:
+        """Free cash and what open buy orders reserve of it (without fees: venues differ in reserving those)."""
+        bids = [order for order in self.orders or () if order.side is Side.BUY]
+        return Cash(self.cash + sum(cost(order.limit, order.size - order.filled) for order in bids))
 
 
 @dataclass(slots=True)
@@ -78,26 +85,43 @@ class Reconciler:
         for name in self._venues:
             if name in self._ledger.opened:
                 continue
-            reading = await self._read(name)
+            reading = await self._steady(name)
             shares = tuple(sorted((book, size) for book, size in reading.shares.items() if size))
-            self._record.intend("account.opened", name, cash=reading.cash, shares=shares)
-            self._ledger.open(name, reading.cash, shares)
+            self._record.intend("account.opened", name, cash=reading.total, shares=shares)
+            self._ledger.open(name, reading.total, shares)
+            self._adopt(shares)
+            if reading.strange:
+                self._bar(Difference(name, f"EXTERNAL position: {'; '.join(reading.strange)}"))
             for book, size in shares:
                 self._bar(Difference(_market_of(book), f"{size / MICRO:g} {book} were held before the first trade"))
 
     # -- comparing -----------------------------------------------------------------------------------------------
 
     async def compare_all(self) -> dict[str, str]:
-        """Compare every venue; return which could not be compared, and why."""
+        """Compare every venue; return which could not be compared, and why. One that fails hides no other."""
         silent = {}
         for name in self._venues:
             try:
                 await self.compare(name)
-            except (VenueError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - halts below, unless a venue may raise it
                 silent[name] = str(error) or "no answer in time"
                 if isinstance(error, AccessDenied):
                     self._record.halt(f"{name} denies access: {error}")
+                elif not isinstance(error, (VenueError, TimeoutError)):
+                    self._record.halt(f"comparing with {name} failed: {type(error).__name__}: {error}", error)
         return silent
+
+    async def measure(self, venues: Iterable[str]) -> list[str]:
+        """Read these venues' clocks; return those that differ from ours or do not answer."""
+        unsure = []
+        for name in venues:
+            try:
+                await self._measure_clock(name)
+            except (VenueError, TimeoutError):
+                unsure.append(name)
+            else:
+                unsure += [name] if name in self.skewed else []
+        return unsure
 
     async def compare(self, name: str) -> list[Difference]:
         """Compare one venue; bar what differs in every one of several readings. Raises VenueError when it is silent."""
@@ -123,14 +147,17 @@ class Reconciler:
         async with asyncio.timeout(self._patience_s):
             theirs = await self._venues[name].time()
         after = self._clock.now()
-        self.skewed.pop(name, None)
+        was = self.skewed.pop(name, None)
         off = max(before - theirs, theirs - after, 0)  # for certain, whenever within the answer it was read
         if off > self._config.max_clock_skew_s * NS_PER_S:
             why = self.skewed[name] = f"its clock differs from ours by {off / NS_PER_S:.1f} s"
             until = self._clock.now() + round(3 * self._config.reconcile_s * NS_PER_S)
-            self._record.note("venue.paused", name, until=until, why=why)
-            self._risk.pause_venue(name, until, why)
+            self._record.note("venue.paused", f"{name}/clock", until=until, why=why)
+            self._risk.pause_venue(f"{name}/clock", until, why)
             self._record.alert(f"entries at {name} are paused", why)
+        elif was is not None:
+            self._record.note("venue.paused", f"{name}/clock", until=after, why="")
+            self._risk.pause_venue(f"{name}/clock", after, "")
 
     async def _read(self, name: str) -> Reading:
         async with asyncio.timeout(3 * self._patience_s):
@@ -139,7 +166,26 @@ class Reconciler:
             held = await self._venues[name].positions()
             await self._turn(name)
             cash = await self._venues[name].balance()
-        return Reading(orders, {self._books[book].name: int(size) for book, size in held.items()}, cash)
+        shares, strange = {}, []
+        for book, size in held.items():
+            if book in self._books:
+                shares[self._books[book].name] = int(size)
+            elif size:
+                strange.append(f"{size / MICRO:g} of book number {book}, which is in no basket here")
+        return Reading(orders, shares, cash, tuple(strange))
+
+    async def _steady(self, name: str) -> Reading:
+        """Read an account until two readings agree; VenueUnavailable when it goes on moving, or does not answer."""
+        before = None
+        try:
+            for _ in range(2 * READS):
+                reading = await self._read(name)
+                if reading == before:
+                    return reading
+                before = reading
+        except TimeoutError as error:
+            raise VenueUnavailable(f"{name} does not answer in time") from error
+        raise VenueUnavailable(f"the account at {name} moves while it is read: start again when it rests")
 
     async def _all_orders(self, name: str) -> tuple[VenueOrder, ...] | None:
         """Return the whole listing, every order once, or None when its pages never ended."""
@@ -191,6 +237,8 @@ class Reconciler:
             if order.venue_id not in self.claimed:
                 whose = f"{order.client_id}, which is over here," if order.client_id else "that nobody here placed"
                 differ(_market_of(order.book), f"EXTERNAL order {order.venue_id} {whose} is open", order.venue_id)
+        if reading.strange:
+            differ(name, f"EXTERNAL position: {'; '.join(reading.strange)}")
         for book in sorted({*reading.shares, *before.shares, *after.shares}):
             spans = [expected.shares.get(book, (0, 0)) for expected in (before, after)]
             low, high = min(span[0] for span in spans), max(span[1] for span in spans)
@@ -226,10 +274,12 @@ class Reconciler:
         venue = name.partition(":")[0]
         if venue not in self._venues:
             raise DataError(f"nothing is called {name!r} here: a venue, or a market as venue:market")
-        expected = self._expected(venue)
-        if expected.orders:
-            raise VenueUnavailable(f"orders of ours are open at {venue}: {', '.join(expected.orders)}")
+        before = self._expected(venue)
+        if before.orders or self._busy(venue):
+            raise VenueUnavailable(f"trades are running at {venue}: claim {name} when they are over")
         reading = await self._read(venue)
+        if self._busy(venue) or self._expected(venue) != before:
+            raise VenueUnavailable(f"the account moved while it was read: claim {name} again")
         more = []
         if name != venue:
             books = [book.name for book in self._books.values() if f"{book.venue}:{book.market.id}" == name]
@@ -237,16 +287,29 @@ class Reconciler:
                 there = reading.shares.get(book, 0)
                 if change := there - self._ledger.shares.get(book, 0):
                     more.append((book, change))
-        cash = reading.cash - self._ledger.cash.get(venue, 0) if name == venue else 0
+        cash = reading.total - self._ledger.cash.get(venue, 0) if name == venue else 0
         if more or cash:
             self._record.intend("account.adjusted", venue, cash=cash, shares=tuple(more), why=why)
             self._ledger.adjust(venue, cash, more)
+            self._adopt(more)
         orders = tuple(barred.orders) if barred else ()
         self._record.intend("market.claimed", name, why=why, orders=orders)
         self.claimed.update(dict.fromkeys(orders, name))
         self.open.pop(name, None)
         self._risk.claim_market(name)
         await self._record.durable()
+
+    def _busy(self, venue: str) -> bool:
+        """Tell whether a trade is running at a venue."""
+        over = (TradeState.ESCALATED, TradeState.COMMITTED, TradeState.ROLLED_BACK)
+        trades = [trade for trade in self._trades() if trade.state not in over]
+        return any(leg.book.venue == venue for trade in trades for leg in trade.legs)
+
+    def _adopt(self, shares: Iterable[tuple[str, int]]) -> None:
+        """Count shares that came without a trade against the caps."""
+        by_name = {book.name: book for book in self._books.values()}
+        for name, more in shares:
+            self._risk.adopted(by_name[name], more)
 
     @property
     def _patience_s(self) -> float:

@@ -44,6 +44,8 @@ class Record:
 
     def halt(self, reason: str, error: BaseException | None = None, *, noted: bool = True) -> None:
         """Enter nothing new from here on, until a person has looked at it; what runs is finished."""
+        if self.halted == f"entries are halted: {reason}":
+            return  # it was said, and nobody has looked at it yet
         self.halted = f"entries are halted: {reason}"
         log.critical("engine.halted", extra={"reason": reason}, exc_info=error)
         if noted:

@@ -43,6 +43,9 @@ def replayed(
                 risk.reserve(found.trade, found.costs, fact.at)
             case "losses.acknowledged":
                 risk.acknowledge_losses(fact.at)
+            case "account.opened" | "account.adjusted":
+                for name, shares in fact.get("shares"):  # type: ignore[attr-defined]
+                    risk.adopted(books[name], shares)
             case "market.blocked":
                 risk.block_market(fact.key, state.blocked[fact.key])
             case "market.claimed":

@@ -20,14 +20,14 @@ from arbkit.core.model import (
     TradeState,
 )
 from arbkit.core.ports import BookFeed, BookView, Clock, Venue
-from arbkit.core.units import MICRO, NS_PER_S, Price, Size
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
 from arbkit.execution.accounting import closed, is_complete, is_even
 from arbkit.execution.orders import OrderDesk
 from arbkit.execution.record import Record
 from arbkit.execution.rollback import Plan, bid_value, choose, excess, targets
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.work import Sending, Work
-from arbkit.journal.fold import OpenTrade
+from arbkit.journal.fold import State
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
@@ -53,6 +53,7 @@ class TradeDesk(OrderDesk):
         self._supervisor = supervisor
         self._on_done = on_done
         self._escalated: dict[str, tuple[Work, ExecutionResult]] = {}
+        self._heard_out: list[str] = []  # escalated trades that are to be accounted for anew when nothing is open
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ class TradeDesk(OrderDesk):
         while not self._too_late(work):
             if not targets(work.trade):
                 return "what is left is below the venues' smallest orders"
-            plan = choose(work.trade, self._views(work.trade), self._terms, barred)
+            plan = self._plan_undo(work, barred)
             barred = ()
             if plan is not None:
                 before = work.trade
@@ -124,6 +125,8 @@ class TradeDesk(OrderDesk):
                 if any(work.leg(order.leg).orders[-1].status is OrderStatus.REJECTED for order in plan.orders):
                     barred = (plan.kind,)
                 why = "the venues did not fill an undo in time"
+                if denied := [leg.book.venue for leg in work.trade.legs if self._is_denied(leg.book.venue)]:
+                    return f"{denied[0]} denies access"
             if self._too_late(work, self._retry_ns):
                 break
             await asyncio.sleep(self._config.hedge_retry_s)
@@ -131,6 +134,14 @@ class TradeDesk(OrderDesk):
             if is_even(work.trade):
                 return ""
         return why
+
+    def _plan_undo(self, work: Work, barred: tuple[Purpose, ...]) -> Plan | None:
+        try:
+            views = self._views(work.trade)
+        except Exception as error:  # noqa: BLE001 - a feed that fails prices nothing now, and may do so later
+            self._record.halt(f"a book cannot be read: {type(error).__name__}: {error}", error)
+            return None
+        return choose(work.trade, views, self._terms, barred)
 
     async def _ask_unsettled(self, work: Work) -> None:
         for leg, order in work.unsettled():
@@ -164,15 +175,22 @@ class TradeDesk(OrderDesk):
 
     def _escalate(self, work: Work, reason: str) -> ExecutionResult:
         """Stop, say so, and mark the shares outside whole baskets at the bids as received."""
-        views = self._views(work.trade)
-        over = excess(work.trade.legs)
-        unhedged = sum(bid_value(view, size) for view, size in zip(views, over, strict=True))
         work.reason = reason
-        if any(over):
-            named = [f"{size / MICRO:g} {view.book.name}" for view, size in zip(views, over, strict=True) if size]
-            work.notes.append(f"pnl marks unhedged shares at the received bids: {', '.join(named)}")
+        over = [(leg, size) for leg, size in zip(work.trade.legs, excess(work.trade.legs), strict=True) if size]
+        unhedged = sum(self._bid_value(leg, size) for leg, size in over)
+        if over:
+            named = ", ".join(f"{size / MICRO:g} {leg.book.name}" for leg, size in over)
+            work.notes.append(f"pnl marks unhedged shares at the received bids: {named}")
         log.error("trade.escalated", extra={"trade": work.trade.id, "reason": reason})
         return self._close(work, Outcome.ESCALATED, TradeState.ESCALATED, unhedged)
+
+    def _bid_value(self, leg: TradeLeg, size: Size) -> Cash:
+        """Return what shares would bring now; nothing where the book cannot be read: an end must not fail for that."""
+        try:
+            return bid_value(self._feed.view(leg.book), size)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("trade.unmarked", extra={"book": leg.book.name, "error": str(error)})
+            return Cash(0)
 
     def _result(self, work: Work, outcome: Outcome, unhedged: int = 0) -> ExecutionResult:
         return closed(
@@ -225,40 +243,51 @@ class TradeDesk(OrderDesk):
     # -- after the end -------------------------------------------------------------------------------------------
 
     def _hear_out(self, work: Work) -> None:
+        if work.trade.id not in self._heard_out:
+            self._heard_out.append(work.trade.id)
         self._supervisor.insist(partial(self._resolve, work), self._config.reconcile_s, f"resolving {work.trade.id}")
 
     async def _resolve(self, work: Work) -> None:
         """Hear out what an escalated trade left open, for as long as it takes, and account for it anew."""
         began, told, pause = self._clock.now(), False, self._config.hedge_retry_s
-        while work.unresolved() or work.unsettled():
+        name = work.trade.id
+        while name in self._escalated and (work.unresolved() or work.unsettled()):
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._config.reconcile_s)
-            for leg, order in (*work.unresolved(), *work.unsettled()):
+            for leg, order in {o.client_id: (leg, o) for leg, o in (*work.unresolved(), *work.unsettled())}.values():
+                if self._is_denied(order.venue):
+                    continue
                 await self._check_order_status(work, leg, order)
                 newest = work.order(leg, order.client_id)
                 if not newest.is_final:
                     await self._cancel_order(work, leg, newest)
             if not told and self._clock.now() - began > self._alarm_ns:
                 told = True
-                self._record.alert(f"trade {work.trade.id} has no last word", self._unknown_orders(work))
-        self._escalate(work, work.reason)
+                self._record.alert(f"trade {name} has no last word", self._unknown_orders(work))
+        if name in self._escalated and name in self._heard_out:
+            self._heard_out.remove(name)
+            self._escalate(work, work.reason)
 
     async def _resumed(self, work: Work) -> ExecutionResult:
         legs = [leg.index for leg, order in work.unresolved()]
         await self._together(work, [self._settle(work, index) for index in dict.fromkeys(legs)])
         return await self._finalize_trade(work)
 
-    def restore_escalated(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> None:
+    def restore_escalated(self, left: State, name: str, sent_at: Mapping[str, int]) -> None:
         """Take over a trade that escalated in another process, and go on hearing it out."""
+        found = left.trades[name]
         assert found.done is not None
-        work = self._restored(found, trade, sent_at)
+        work = self._restored(left, name, sent_at)
         work.seen_to = found.seen_to
-        self._escalated[trade.id] = (work, found.done)
+        self._escalated[name] = (work, found.done)
         self._hear_out(work)
 
-    def _restored(self, found: OpenTrade, trade: MultiLegTrade, sent_at: Mapping[str, int]) -> Work:
-        """Return the work on a trade as its journal left it; what had no last word is unknown, and nothing is entered."""
-        now = self._clock.now()
+    def _restored(self, left: State, name: str, sent_at: Mapping[str, int]) -> Work:
+        """Return the work on a trade as its journal left it; what had no last word is unknown, and nothing is entered.
+
+        `sent_at` (ns) is the last time that each order may have been sent.
+        """
+        now, found, trade = self._clock.now(), left.trades[name], left.trade(name)
         work = Work(trade, found.caps, found.planned_at, self._terms.hedge_ns)
         work.undo, work.reason = found.undo, "interrupted"
         if found.done is not None:
@@ -268,10 +297,8 @@ class TradeDesk(OrderDesk):
         for leg in trade.legs:
             work.put(leg, now)
             for order in leg.orders:
-                last = sent_at.get(order.client_id, now)
-                heard = bool(order.fills) or order.status not in (OrderStatus.INTENT, OrderStatus.SUBMITTED)
-                sending = Sending(found.planned_at, last, attempts=1, unanswered=1)
-                sending.acknowledged = heard and order.status is not OrderStatus.UNKNOWN
+                sending = Sending(found.planned_at, sent_at[order.client_id], attempts=1, unanswered=1)
+                sending.acknowledged = order.client_id in left.heard
                 work.sendings[order.client_id] = sending
                 if not order.is_final:
                     self._unknown(work, leg, order, "the process that sent it ended")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from arbkit.core.errors import InvariantViolation
 from arbkit.core.model import MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
 from arbkit.core.units import NS_PER_S, Price, Size
 from arbkit.execution.accounting import dust, is_even
@@ -25,6 +26,7 @@ class Sending:
     unanswered: int = 0
     acknowledged: bool = False  # the venue has spoken of it: from then on it cannot never have been
     missing: int = 0  # times it was not found after it could not be on its way any more
+    missed_at: int = 0  # the last of them
 
 
 class Work:
@@ -113,7 +115,13 @@ class Work:
         )
 
     def changed(self, leg: TradeLeg, order: Order, now: int) -> TradeLeg:
-        """Take an order's newer state; the leg is read anew, so an older copy of it overwrites nothing."""
+        """Take an order's newer state; the leg is read anew, so an older copy of it overwrites nothing.
+
+        A state that knows fewer fills than what is there is an older one: InvariantViolation.
+        """
+        known = [one for one in self.leg(leg.index).orders if one.client_id == order.client_id]
+        if known and len(order.fills) < len(known[0].fills):
+            raise InvariantViolation(f"{order.client_id}: {len(order.fills)} fills after {len(known[0].fills)}")
         return self.put(self.leg(leg.index).with_order(order), now)
 
     def order(self, leg: TradeLeg, key: str) -> Order:

@@ -84,6 +84,7 @@ class State:
     trades: dict[str, OpenTrade] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     sent_at: dict[str, int] = field(default_factory=dict)  # ns, by order: its last send on record, else its intent
+    heard: dict[str, None] = field(default_factory=dict)  # orders that their venue has spoken of
     homes: dict[str, tuple[str, int]] = field(default_factory=dict)  # order -> trade, leg
     blocked: dict[str, str] = field(default_factory=dict)
     claimed: dict[str, str] = field(default_factory=dict)  # a foreign order by its venue's id -> the market
@@ -114,6 +115,11 @@ class State:
             at = self.homes[key][1]
             legs[at] = legs[at].with_order(self.orders[key])
         return found.trade.with_legs(tuple(legs))
+
+    def venues(self) -> list[str]:
+        """Return the venues at which trades are open."""
+        legs = (leg for found in self.trades.values() for leg in found.trade.legs)
+        return list(dict.fromkeys(leg.book.venue for leg in legs))
 
     def interrupted(self) -> list[OpenTrade]:
         """Return the trades that nobody ended, oldest first."""
@@ -220,6 +226,7 @@ class State:
         for key in found.orders:
             del self.orders[key], self.homes[key]
             self.sent_at.pop(key, None)
+            self.heard.pop(key, None)
 
     def _changed(self, order: Order) -> None:
         key = order.client_id
@@ -277,6 +284,7 @@ class State:
             maker=data["maker"],
             settlement=Settlement(data["settlement"]),
         )
+        self.heard[fact.key] = None
         before = self.orders[fact.key]
         if any(known.trade_id == fill.trade_id for known in before.fills):
             raise ValueError(f"fill {fill.trade_id} was counted twice")

@@ -11,9 +11,10 @@ from arbkit.risk.stakes import market_of
 
 
 class Barriers:
-    """Blocks stand until they are claimed, pauses until their time; of two pauses of a venue the later word counts.
+    """Blocks stand until they are claimed, pauses until their time; of two pauses of one name the later word counts.
 
-    A block is on a market ("venue:market") or on a whole venue ("venue").
+    A block is on a market ("venue:market") or on a whole venue ("venue"). A pause is of a venue, by its own word
+    ("venue") or for a reason of ours ("venue/clock"): each ends by itself, and the longest bars.
     """
 
     def __init__(self, blocked: Iterable[tuple[str, str]] = (), paused: Iterable[tuple[str, int, str]] = ()) -> None:
@@ -38,7 +39,8 @@ class Barriers:
             for name in (market_of(book), book.venue):
                 if name in self._blocked:
                     return f"{name} is blocked: {self._blocked[name]}"
-            until, why = self._paused.get(book.venue, (now, ""))
+            pauses = [pause for name, pause in self._paused.items() if name.partition("/")[0] == book.venue]
+            until, why = max(pauses, default=(now, ""))
             if now < until:
                 long = "until it is heard" if until == FOREVER else f"for {(until - now) / NS_PER_S:.1f} s"
                 return f"{book.venue} is paused {long}: {why}"

@@ -78,7 +78,9 @@ def exposure_of(trade: MultiLegTrade, costs: Sequence[int] | None = None, *, int
     """
     costs = costs if costs is not None else [leg.decision_cost for leg in trade.legs]
     ranges = [reach(leg, intents=intents) for leg in trade.legs]
-    return worst_exposure(ranges, [leg_cost(leg, of) for leg, of in zip(trade.legs, costs, strict=True)], trade.size)
+    return worst_exposure(
+        ranges, [leg_cost(leg, of, intents=intents) for leg, of in zip(trade.legs, costs, strict=True)], trade.size
+    )
 
 
 def reach(leg: TradeLeg, *, intents: bool = False) -> Range:
@@ -98,14 +100,18 @@ def is_open(order: Order) -> bool:
     return not order.is_final and order.status is not OrderStatus.INTENT
 
 
-def leg_cost(leg: TradeLeg, reserved: int) -> Cash:
+def leg_cost(leg: TradeLeg, reserved: int, *, intents: bool = False) -> Cash:
     """Return what all of a leg's size costs at most: what is reserved for it, or more where an order bids more.
 
     Beyond what is reserved an order's limit takes the reservation's ratio to the cost at decision along, for its fee:
     a fee of rate·p(1 − p) or of so much per share is a smaller part of a higher price.
     """
     known = max(reserved, leg.decision_cost)
-    bids = [order.limit for order in leg.orders if order.side is Side.BUY and (order.filled or is_open(order))]
+    bids = [
+        order.limit
+        for order in leg.orders
+        if order.side is Side.BUY and (order.filled or may_fill(order, intents=intents))
+    ]
     dearest = cost(max(bids, default=0), leg.size)
     if dearest <= known or not leg.decision_cost:
         return Cash(max(known, dearest))

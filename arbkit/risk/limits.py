@@ -156,6 +156,10 @@ class RiskManager:
         """Take shares and their capital out of the count, after settlement paid them."""
         self._stakes.free(book.name, shares, capital)
 
+    def adopted(self, book: Book, shares: int) -> None:
+        """Count shares that came (or went, < 0) without a trade; what they cost is not known: at most a dollar each."""
+        self._stakes.adopt(book, shares)
+
     def _caught_up(self) -> dict[str, Reservation]:
         """Return what is reserved, as the newest state of each trade leaves it: counted when somebody asks."""
         newest, self._newest = self._newest, {}
@@ -181,7 +185,7 @@ class RiskManager:
         self._barriers.claim(name)
 
     def pause_venue(self, venue: str, until_ns: int, why: str) -> None:
-        """Enter nothing at a venue before `until_ns`; a later pause replaces an earlier one, whichever is longer."""
+        """Enter nothing at a venue ("venue", or "venue/reason") before `until_ns`; a later pause of the name counts."""
         self._barriers.pause(venue, until_ns, why)
 
     # -- one order -----------------------------------------------------------------------------------------------

@@ -85,6 +85,19 @@ class Stakes:
             before = self._held.get(place, (0, 0))
             self._held[place] = (before[0] + shares, before[1] + dollars)
 
+    def adopt(self, book: Book, shares: int) -> None:
+        """Take shares in at a dollar each, or out with their part of the capital, wherever they hang."""
+        if shares > 0:
+            place = Place(book.name, market_of(book), book.venue, book.market.event or "", "")
+            self.add([Stake(place, shares, shares)])
+            return
+        for place in sorted(self._held):
+            held, capital = self._held[place]
+            less = min(held, -shares) if place.book == book.name else 0
+            if less:
+                self.free(book.name, less, Cash(capital * less // held))
+                shares += less
+
     def free(self, book: str, shares: int, dollars: Cash) -> None:
         """Take shares of a book and their capital out, wherever they hang; never more than there is."""
         for place in sorted(self._held):

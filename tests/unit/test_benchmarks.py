@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from arbkit.journal.store import JournalFile
 from benchmarks import engine, report, venues
 from benchmarks.journal import REPLAY, START_UP, VERIFY, replays
 from benchmarks.soak import slope, soak
@@ -43,6 +46,34 @@ def test_the_wire_comes_before_the_result_and_the_first_leg_before_the_last(figu
 def test_quantiles_are_taken_run_by_run_and_their_median_is_told_with_the_span() -> None:
     runs = [[number * 1_000_000 for number in range(start, start + 100)] for start in (30, 10, 20)]
     assert engine.Spread.of(runs) == (70.0, 119.0, (60.0, 80.0), (109.0, 129.0), 300)
+
+
+class Counting(asyncio.SelectorEventLoop):
+    """A loop that counts what other threads have called into it."""
+
+    calls = 0
+
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
+        self.calls += 1
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+
+def test_legs_that_wait_for_one_commit_are_told_at_once(tmp_path: Path) -> None:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Counting)
+        with JournalFile(tmp_path / "j.journal.db", account="me", locks=tmp_path) as journal:
+
+            async def leg(number: int) -> None:
+                journal.append(0, "order.intent", f"leg {number}")
+                await journal.durable()
+
+            await asyncio.gather(*(leg(number) for number in range(5)))
+            assert journal.flushes == 1
+        return loop.calls
+
+    with asyncio.Runner(loop_factory=Counting) as runner:
+        assert runner.run(main()) == 1
 
 
 def test_a_replay_takes_over_all_that_was_written(tmp_path: Path) -> None:

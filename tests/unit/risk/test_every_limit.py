@@ -13,7 +13,7 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import Kind
 from arbkit.core.units import MICRO, Cash, Price, cash
-from arbkit.risk.bounds import Refusal, RiskLimits
+from arbkit.risk.bounds import Refusal, RiskLimits, barred
 from arbkit.risk.limits import RiskManager
 from tests.unit.risk.desk import (
     COSTS,
@@ -247,6 +247,13 @@ def test_cost_at_decision_stands_in_where_no_costs_are_given() -> None:
     assert refusal.value == cash("95")
 
 
+def test_costs_that_are_given_count_and_not_those_at_decision() -> None:
+    dear = (cash("41"), cash("57"))
+    assert said(a_desk(RiskLimits(max_trade_capital=97)).check(a_trade(), dear, now=NOW)) == (
+        "limit max_trade_capital: 98.00 of 97.00 dollars; largest size allowed 98"
+    )
+
+
 def test_the_first_limit_passed_is_told_and_an_undecided_trade_has_no_price() -> None:
     assert said(a_desk(RiskLimits(max_total_capital=1), max_exposure=1).check(a_trade(), COSTS, now=NOW)).startswith(
         "limit max_exposure"
@@ -290,7 +297,7 @@ MONEY = [field.name for field in fields(RiskLimits) if field.name not in ("max_o
 
 @pytest.mark.parametrize("name", MONEY)
 def test_amounts_are_finite_numbers_above_nothing(name: str) -> None:
-    for wrong in (0, -1, 0.000_000_9, 1.000_001e9, float("nan"), float("inf"), True, "5", None, Cash):
+    for wrong in (0, -1, 0.000_000_9, 1e9 + 0.5, float("nan"), float("inf"), True, "5", None, Cash):
         with pytest.raises(ConfigError, match=f"limits.{name} must be a number above 0 and at most 1e9"):
             RiskLimits(**{name: wrong})
     for right in (0.000_001, 1, 1e9):
@@ -343,3 +350,6 @@ def test_a_refusal_is_a_value_with_its_numbers() -> None:
     refusal = a_desk(RiskLimits(max_trade_capital=47.5)).check(a_trade(), COSTS, now=NOW)
     assert refusal == Refusal("max_trade_capital", cash("95"), cash("47.5"), largest=shares(50))
     assert str(Refusal("x", cash("1.005"), cash("1"))) == "limit x: 1.005 of 1.00 dollars"
+    assert str(Refusal("x", 2, 1, "orders", why="wait")) == "limit x: 2 of 1 orders; wait"
+    assert barred("door", "it is shut") == Refusal("door", 0, 0, "", why="it is shut")
+    assert str(barred("door", "it is shut")) == "it is shut"

@@ -70,6 +70,8 @@ def test_intents_count_when_they_are_about_to_be_sent() -> None:
     assert reach(put(trade, order).legs[0], intents=True) == (0, shares(100))
     assert exposure_of(put(trade, order)) == 0
     assert exposure_of(put(trade, order), intents=True) == cash("40")
+    sale = an_order(trade, 0, "20", status=S.INTENT, side=Side.SELL, purpose=Purpose.TRIM)
+    assert reach(put(bought(trade, 0, "80"), sale).legs[0], intents=True) == (shares(60), shares(80))
     ended = an_order(trade, status=S.REJECTED)
     assert may_fill(ended, intents=True) == 0
 
@@ -101,6 +103,8 @@ def test_a_leg_costs_what_is_reserved_or_decided_or_bid_whichever_is_most() -> N
     assert leg_cost(dear, 40_000_000) == cash("50")
     assert leg_cost(dear, 42_000_000) == cash("52.5")  # with the fee that is reserved at 0.40
     assert leg_cost(dear, 40_000_001) == cash("50.000002")  # rounded up
+    both = put(bought(a_trade(), 0, "1", limit="0.50"), an_order(a_trade(), 0, "1", "0.45", key="other"))
+    assert leg_cost(both.legs[0], 40_000_000) == cash("50")
 
 
 def test_a_bid_that_never_was_or_is_only_intended_or_sells_makes_no_leg_dearer() -> None:
@@ -125,6 +129,7 @@ def test_the_largest_size_is_in_lots_and_as_large_as_the_room_allows() -> None:
     assert largest_exposed(costs, 100, 10, cash("55")) == 100
     assert largest_exposed(costs, 100, 10, cash("54.99")) == 90
     assert largest_exposed(costs, 105, 10, cash("55")) == 100
+    assert largest_exposed(costs, 105, 10, cash("1000")) == 100
     assert largest_exposed(costs, 100, 1, cash("5.5")) == 10
     assert largest_exposed(costs, 100, 10, cash("5.49")) == 0
     assert largest_exposed(costs, 100, 10, -1) == 0

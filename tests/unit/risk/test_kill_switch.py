@@ -188,11 +188,14 @@ class Syncs(Disk):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.synced: list[tuple[str, bool]] = []
+        self.empty: list[str] = []
 
     def sync(self, descriptor: int) -> None:
         name = Path(f"/proc/self/fd/{descriptor}").resolve()
         kind = "folder" if name.is_dir() else "log" if name.name.endswith(".log") else "file"
         self.synced.append((kind, self.path.exists()))
+        if not os.fstat(descriptor).st_size:
+            self.empty.append(kind)
         super().sync(descriptor)
 
 
@@ -204,6 +207,19 @@ def test_file_and_folder_are_on_disk_before_a_throw_or_a_release_counts(path: Pa
     disk.synced.clear()
     kill.release("seen", AT)
     assert disk.synced == [("log", True), ("folder", True), ("folder", False)]
+    assert "file" not in disk.empty
+    assert "log" not in disk.empty
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    kill.engage("stop", AT)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_file_that_cannot_be_brought_to_the_disk_is_an_error() -> None:
+    ends = os.pipe()  # which no disk is behind
+    with pytest.raises(OSError, match="Invalid argument"):
+        Disk().sync(ends[1])
+    for end in ends:
+        os.close(end)
 
 
 def test_a_release_says_why_and_leaves_a_line_for_every_one(path: Path) -> None:

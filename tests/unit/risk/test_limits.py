@@ -313,6 +313,14 @@ def test_what_running_trades_may_lose_counts_on_their_own_day() -> None:
     assert asked(risk) == "limit max_daily_loss: 9.50 of 9.00 dollars; largest size allowed 89"
 
 
+def test_what_a_trade_that_is_over_may_still_lose_is_counted_no_more() -> None:
+    risk = a_desk(RiskLimits(max_daily_loss=9), max_exposure=1_000)
+    trade = running(risk, bought(a_trade("first"), 0, "100", settlement=Settlement.PROVISIONAL))
+    assert asked(risk).startswith("limit max_daily_loss: 9.50")
+    risk.finish(ended(trade, Outcome.UNWOUND, pnl="-1"))
+    assert asked(risk) == ""
+
+
 # -- the state -------------------------------------------------------------------------------------------------
 
 

@@ -191,6 +191,7 @@ def test_a_book_is_written_to_be_read_by_people_and_read_back_the_same(tmp_path:
     PairBook((approved(),)).write(path)
     assert path.read_text() == TEXT
     book.write(path)
+    assert "é" in path.read_text(encoding="utf-8")
     assert PairBook.read(path) == book
     PairBook().write(str(path))
     assert PairBook.read(str(path)) == PairBook()

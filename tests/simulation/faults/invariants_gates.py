@@ -1,0 +1,123 @@
+"""Invariants of the account, of the record and of what may leave at all: I1, I13, I15, I17 and I23."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arbkit.core.errors import JournalDamaged
+from arbkit.core.units import NS_PER_S
+from arbkit.journal.memory import Fact
+from tests.simulation.faults.invariant import Invariant, difference, on_yes
+from tests.simulation.faults.wire import Request
+
+if TYPE_CHECKING:
+    from tests.simulation.faults.world import World
+
+
+class I1(Invariant):
+    """Conservation: opening + every journalled delta = ledger balance, exactly, whenever nothing is on its way."""
+
+    id = "I1"
+
+    def quiet(self) -> None:
+        cash, shares = self.shadow.ledger()
+        for name, exchange in self.world.exchanges.items():
+            if name not in self.shadow.opened:
+                continue
+            names = {exchange.by_index[index].name: held for index, held in exchange.shares.items() if held}
+            ours = {book: held for book, held in shares.items() if book.startswith(f"{name}:")}
+            if names != ours:
+                self.broken(f"{name} holds {names}, the journal says {ours}")
+            if exchange.cash != cash[name]:
+                self.broken(f"{name} has {exchange.cash} in cash, the journal says {cash[name]}")
+
+
+class I13(Invariant):
+    """Kill switch: T_kill after it is thrown no order that adds risk leaves, in whatever process, until it is released."""
+
+    id = "I13"
+
+    def departs(self, request: Request) -> None:
+        killed = self.world.killed_at
+        late = killed is not None and self.now > killed + NS_PER_S
+        if request.kind == "submit" and late and self.shadow.orders[request.key].purpose == "entry":
+            assert killed is not None
+            self.broken(f"{request.key} leaves {(self.now - killed) / NS_PER_S:.1f} s after the switch was thrown")
+
+
+class I15(Invariant):
+    """Replay: the state rebuilt from the journal equals the one in memory, and rebuilding twice changes nothing."""
+
+    id = "I15"
+
+    def quiet(self) -> None:
+        process = self.world.process
+        if process is None or process.dead or process.engine is None or not process.started:
+            return
+        try:
+            memory, replayed = process.engine.checkpoint(), process.replayed()
+        except JournalDamaged as error:
+            self.broken(str(error))
+            return
+        if memory != replayed:
+            self.broken(difference(memory, replayed))
+        if self.world.seed % 8 == 0 and process.replayed() != replayed:
+            self.broken("replaying twice gives two states")
+
+
+class I17(Invariant):
+    """Data gate: no order is priced from a book that is stale, gapped, crossed or closed by what the client had heard."""
+
+    id = "I17"
+
+    def fact(self, fact: Fact) -> None:
+        if fact.fact == "order.intent":
+            self._good(str(fact.get("book")), fact.key)
+        elif fact.fact == "trade.planned":
+            for book in self.shadow.trades[fact.key].books:
+                self._good(book, fact.key)
+
+    def _good(self, name: str, what: str) -> None:
+        process = self.world.process
+        if process is None:
+            return
+        book = self.world.table.book(name)
+        why = process.model.why(book.index, self.now)
+        if why and process.model.broke_at(book.index) != self.now:  # it may have been priced just before
+            self.broken(f"{what} is priced from {name}: {why}")
+
+
+class I23(Invariant):
+    """Rate budget: requests to a venue stay within the declared rate and burst; no two of our orders could meet."""
+
+    id = "I23"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._level: dict[str, tuple[float, int]] = {}
+
+    def boots(self) -> None:
+        self._level = {}
+
+    def departs(self, request: Request) -> None:
+        if request.own:
+            return
+        config = self.world.config
+        level, at = self._level.get(request.venue, (float(config.request_burst), self.now))
+        level = min(config.request_burst, level + (self.now - at) / NS_PER_S * config.request_rate) - 1
+        if level < -1e-6:
+            self.broken(f"{request.kind} to {request.venue} is beyond {config.request_rate} requests a second")
+        self._level[request.venue] = (level, self.now)
+        if request.kind == "submit":
+            self._meets(request)
+
+    def _meets(self, request: Request) -> None:
+        order = request.order
+        assert order is not None
+        exchange = self.world.exchanges[request.venue]
+        up, price = on_yes(order)
+        for other in exchange.orders.values():
+            if other.rests and other.order.book.market.id == order.book.market.id and other.key != order.client_id:
+                its_up, its_price = on_yes(other.order)
+                if up != its_up and (price >= its_price if up else price <= its_price):
+                    self.broken(f"{order.client_id} could trade with {other.key}")

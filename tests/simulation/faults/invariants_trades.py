@@ -1,0 +1,230 @@
+"""Invariants of whole trades and of what they may cost: I8 to I12."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arbkit.core.units import MICRO, NS_PER_S, cost
+from arbkit.journal.memory import Fact
+from tests.simulation.faults.invariant import DAY_NS, Invariant
+from tests.simulation.faults.shadow import KnownOrder, KnownTrade
+from tests.simulation.faults.wire import Request
+
+if TYPE_CHECKING:
+    from tests.simulation.faults.process import Process
+    from tests.simulation.faults.world import World
+
+
+class I8(Invariant):
+    """Exposure bound: the worst unhedged dollars, orders in flight taken as filled or not, stay within X at each send.
+
+    Counted from the engine's knowledge and from the servers' truth. What a venue filled beyond an order is not counted:
+    nobody can bound that.
+    """
+
+    id = "I8"
+
+    def departs(self, request: Request) -> None:
+        if request.kind != "submit" or self.shadow.orders[request.key].purpose != "entry":
+            return
+        bound = round(self.world.config.max_exposure * MICRO)
+        for whose, known in (("by what is known", True), ("by what is true", False)):
+            total = sum(self._of(trade, known, request.key) for trade in self.shadow.trades.values() if not trade.over)
+            if total > bound:
+                self.broken(f"{whose} {total / MICRO:.2f} dollars may be unhedged, of {bound / MICRO:.2f}")
+
+    def _of(self, trade: KnownTrade, known: bool, sending: str) -> int:
+        if trade.outcome and trade.final and trade.even:
+            return 0
+        low, high, price = [], [], []
+        for leg in range(len(trade.books)):
+            least = most = paid = shares = 0
+            for order in trade.orders:
+                if order.leg != leg:
+                    continue
+                filled, left = self._span(order, known, sending)
+                least += order.side * filled + (0 if order.side > 0 else -left)
+                most += order.side * filled + (left if order.side > 0 else 0)
+                if order.side > 0:
+                    paid += cost(order.limit, order.size)
+                    shares += order.size
+            low.append(max(0, least))
+            high.append(max(0, most))
+            price.append((paid, shares or 1))
+        worst = 0
+        for short in range(len(low)):
+            over = [max(0, high[leg] - low[short]) for leg in range(len(low)) if leg != short]
+            prices = [price[leg] for leg in range(len(low)) if leg != short]
+            worst = max(worst, sum(size * paid // shares for size, (paid, shares) in zip(over, prices, strict=True)))
+        return worst
+
+    def _span(self, order: KnownOrder, known: bool, sending: str) -> tuple[int, int]:
+        """Return what of an order is filled, and how much more may be."""
+        if known:
+            filled = min(order.filled, order.size)
+            return filled, 0 if order.ended else order.size - filled
+        there = self.world.exchanges[order.venue].orders.get(order.key)
+        if there is not None:
+            filled = min(there.filled, order.size)
+            return filled, min(order.size, there.matched + there.left) - filled if there.rests else 0
+        flying = order.key == sending or any(r.key == order.key and r.kind == "submit" for r in self.world.under_way)
+        return 0, order.size if flying else 0
+
+
+class I9(Invariant):
+    """Exposure time: an imbalance above dust is closed, or escalated, within T_hedge and one answer.
+
+    The clock runs while an engine can run: it stands while the loop is held up, and starts anew with a new process.
+    Escalated means that entries are halted and that it stands on record.
+    """
+
+    id = "I9"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._since: dict[str, int] = {}
+        config = world.config
+        answer = min(config.leg_timeout_s, config.hedge_timeout_s / 2)
+        self._bound = round((config.hedge_timeout_s + answer + 2.5) * NS_PER_S)
+        self._next = 2**62
+
+    def fact(self, fact: Fact) -> None:
+        name = None
+        if fact.fact in ("fill", "fill.settled", "order.intent"):
+            name = self.shadow.orders[fact.key].trade
+        elif fact.fact == "trade.done":
+            name = fact.key
+            self._halted(fact)
+        if name is None:
+            return
+        trade = self.shadow.trades[name]
+        if trade.even or trade.outcome == "escalated":
+            self._since.pop(name, None)
+        elif name not in self._since:
+            self._since[name] = self.now
+        self._next = min(self._since.values(), default=2**62) + self._bound
+
+    def _halted(self, fact: Fact) -> None:
+        """Entries must be halted in the step that records an escalation."""
+        if fact.get("outcome") == "escalated":
+            self.world.loop.at(self.now, self._is_halted, self.world.process, fact.key)
+
+    def _is_halted(self, process: Process, key: str) -> None:
+        trade = self.shadow.trades.get(key)
+        if process.dead or trade is None or trade.seen_to or trade.outcome != "escalated":
+            return
+        if process.engine is not None and not process.engine.halted:
+            self.broken(f"{key} escalated, and entries are not halted")
+
+    def boots(self) -> None:
+        """A new process has its own T_hedge, from when it was started."""
+        self._since = {
+            name: self.now
+            for name, trade in self.shadow.trades.items()
+            if not trade.even and trade.outcome != "escalated"
+        }
+        self._next = min(self._since.values(), default=2**62) + self._bound + self._boot_ns
+
+    def held_up(self, ns: int) -> None:
+        self._since = {name: at + ns for name, at in self._since.items()}
+        self._next += ns
+
+    @property
+    def _boot_ns(self) -> int:
+        """What the start of an engine may take before it turns to what is open."""
+        return 10 * NS_PER_S
+
+    def tick(self) -> None:
+        if self.now < self._next or self.world.process is None or self.world.process.dead:
+            return
+        for name, since in self._since.items():
+            late = self.now - since - self._bound
+            if late > (self._boot_ns if self.world.process.booted_at >= since - 1 else 0):
+                held = self.shadow.trades[name].holdings
+                self.broken(f"{name} has held {held} for {(self.now - since) / NS_PER_S:.1f} s")
+
+
+class I10(Invariant):
+    """Unwinds are intents, and the cash of a trade that is done is the sum of its fills; undoing loses no more than the
+    bound, or the trade escalates."""
+
+    id = "I10"
+
+    def fact(self, fact: Fact) -> None:
+        if fact.fact != "trade.done":
+            return
+        trade = self.shadow.trades[fact.key]
+        money = sum(order.money for order in trade.orders)
+        if fact.get("cash") != money:
+            self.broken(f"{fact.key} came to {fact.get('cash')}, its fills to {money}")
+        if trade.outcome == "unwound":
+            bound = sum(trade.decision_costs) * round(self.world.config.max_unwind_loss * MICRO) // MICRO
+            pnl = money + trade.floor * min(trade.holdings) // MICRO
+            if pnl < -bound - 10 and not self._surprised(trade):
+                self.broken(f"{fact.key} lost {-pnl} in being undone, of {bound} allowed")
+
+    def _surprised(self, trade: KnownTrade) -> bool:
+        """Tell whether a venue took fills back or broke its word: what that costs no bound could know."""
+        orders = trade.orders
+        return any(not f.counts for o in orders for f in o.fills.values()) or any(
+            o.filled > o.size or any(o.side * (f.price - o.limit) > 0 for f in o.fills.values()) for o in orders
+        )
+
+
+class I11(Invariant):
+    """Commit truth: COMMITTED means that all legs hold the same, within dust, and that every fill is settled for good."""
+
+    id = "I11"
+
+    def fact(self, fact: Fact) -> None:
+        committed = fact.fact == "trade.state" and fact.get("state") == "committed"
+        if not committed and not (fact.fact == "trade.done" and fact.get("outcome") in ("completed", "reduced")):
+            return
+        trade = self.shadow.trades[fact.key]
+        for order in trade.orders:
+            there = self.world.exchanges[order.venue].orders.get(order.key)
+            if there is not None and any(fill.state == "provisional" for fill in there.fills):
+                self.broken(f"{fact.key} is committed, fills of {order.key} are provisional")
+        held = [
+            sum(
+                order.side * there.filled
+                for order in trade.orders
+                if order.leg == leg and (there := self.world.exchanges[order.venue].orders.get(order.key)) is not None
+            )
+            for leg in range(len(trade.books))
+        ]
+        if max(held) - min(held) >= trade.lot or min(held) <= 0:
+            self.broken(f"{fact.key} is committed and holds {held}")
+
+
+class I12(Invariant):
+    """Budgets: reserved and spent, and what the UTC day has lost, stay within every cap when a trade starts, whatever
+    process reserved or lost it; a trade belongs to the day of its intent.
+    """
+
+    id = "I12"
+
+    def fact(self, fact: Fact) -> None:
+        if fact.fact != "trade.planned":
+            return
+        reserved: dict[str, int] = {}
+        for trade in self.shadow.trades.values():
+            going = not trade.over
+            for leg, book in enumerate(trade.books):
+                spent = -sum(order.money for order in trade.orders if order.leg == leg)
+                amount = trade.costs[leg] if going else max(0, spent) if trade.held(leg) > 0 else 0
+                reserved[book] = reserved.get(book, 0) + amount
+        limits = self.world.limits
+        today = fact.at // DAY_NS
+        lost = -sum(trade.pnl for trade in self.shadow.trades.values() if trade.outcome and trade.at // DAY_NS == today)
+        if lost > round(limits.max_daily_loss * MICRO):
+            self.broken(f"{fact.key} starts on a day that has lost {lost}")
+        total = sum(reserved.values())
+        if total > round(limits.max_total_capital * MICRO):
+            self.broken(f"{fact.key} brings what is reserved and spent to {total}")
+        venues: dict[str, int] = {}
+        for book, amount in reserved.items():
+            venue = book.partition(":")[0]
+            venues[venue] = venues.get(venue, 0) + amount
+        if max(venues.values()) > round(limits.max_venue_capital * MICRO):
+            self.broken(f"{fact.key} brings the venues to {venues}")

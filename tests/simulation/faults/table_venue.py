@@ -1,0 +1,601 @@
+"""V1 to V32: what venues do to requests, orders, fills and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arbkit.core.model import Side
+from arbkit.core.units import MICRO, NS_PER_S
+from tests.simulation.faults.injector import Fault
+from tests.simulation.faults.market import ServerBook
+from tests.simulation.faults.server import Exchange, ServerFill, ServerOrder
+from tests.simulation.faults.wire import BROKEN, Reply, Request
+
+
+class OnSubmit(Fault):
+    """A fault of the way of orders to a venue, or of any venue in a third of the runs."""
+
+    def draw(self) -> None:
+        self.anywhere = self.rng.random() < 0.34
+        self.also_undo = self.rng.random() < 0.5
+
+    def meant(self, request: Request) -> bool:
+        if request.kind != "submit" or not self.left or not (self.anywhere or request.venue == self.venue):
+            return False
+        assert request.order is not None
+        return self.also_undo or request.order.purpose.value == "entry"
+
+
+class V1(OnSubmit):
+    id, says = "V1", "an order is lost on its way"
+    at_most = 3
+
+    def sends(self, request: Request) -> None:
+        if self.meant(request):
+            request.lost = True
+            self.struck(request.key)
+
+
+class V2(OnSubmit):
+    id, says = "V2", "an order is taken and the answer is lost"
+    at_most = 3
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if self.meant(request):
+            request.lose_answer = True
+            self.struck(request.key)
+        return reply
+
+
+class V3(OnSubmit):
+    id, says = "V3", "an order arrives after we gave it up"
+
+    def draw(self) -> None:
+        super().draw()
+        self.late_s = self.rng.uniform(5.5, 29.5)
+        self.planned = 0
+
+    def sends(self, request: Request) -> None:
+        if self.planned < self.at_most and self.meant(request):
+            self.planned += 1
+            request.delay_ns = round(self.late_s * NS_PER_S)
+            at = self.world.loop.time_ns() + request.delay_ns
+            self.world.loop.at(at, self.struck, request.key, f"{self.late_s:.1f} s late")
+
+
+class V4(OnSubmit):
+    id, says = "V4", "5xx, 408 or a broken connection after sending"
+    at_most = 3
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if self.meant(request) and self.rng.random() < 0.5:
+            request.stands_in = self._no()
+            self.struck(request.key, "not placed")
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if self.meant(request) and request.stands_in is None:
+            self.struck(request.key, "placed")
+            return self._no()
+        return reply
+
+    def _no(self) -> Reply:
+        return Reply(self.rng.choice((500, 502, 503, 504, 408, BROKEN)), "<html>Bad Gateway</html>")
+
+
+class V5(OnSubmit):
+    id, says = "V5", "an answer that cannot be decided"
+    at_most = 3
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if not self.meant(request) or reply.code not in (200, 201):
+            return reply
+        body = dict(reply.body)
+        match self.rng.randrange(5):
+            case 0:
+                body = {"error": "internal", "success": False}
+            case 1:
+                del body["key"]
+            case 2:
+                body["status"] = "unmatched"
+            case 3:
+                return self._struck(request, "<!doctype html><title>Checking your browser</title>")
+            case _:
+                return self._struck(request, '{"id": "0x12')
+        return self._struck(request, body)
+
+    def _struck(self, request: Request, body: Any) -> Reply:
+        self.struck(request.key, body if isinstance(body, str) else "")
+        return Reply(200, body)
+
+
+class V6(OnSubmit):
+    id, says = "V6", "a definite refusal"
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if self.meant(request) and request.key not in exchange.orders:
+            why = self.rng.choice(("balance", "refused", "size"))
+            request.stands_in = Reply(400, {"error": why})
+            self.struck(request.key, why)
+
+
+class V7(Fault):
+    id, says = "V7", "an order that meets nothing is told as HTTP 400"
+
+    def draw(self) -> None:
+        self.thin: ServerBook | None = None
+
+    def before_match(self, exchange: Exchange, book: ServerBook, placed: ServerOrder) -> None:
+        if exchange.name == self.venue and self.left and placed.order.tif.value != "GTC":
+            book.thin = True
+            exchange._moved(book, book.changes())
+            self.thin = book
+
+    def no_match_is_400(self, exchange: Exchange) -> bool:
+        if exchange.name == self.venue and self.left:
+            self.struck(exchange.name)
+            if self.thin is not None:
+                self.world.loop.after(self.rng.uniform(0.2, 2.0), self._back, self.thin)
+            return True
+        return False
+
+    def _back(self, book: ServerBook) -> None:
+        book.thin = False
+        self.exchange._moved(book, book.changes())
+
+    def ends(self) -> None:
+        if self.thin is not None:
+            self._back(self.thin)
+
+
+class V8(OnSubmit):
+    id, says = "V8", "a second send is answered as a duplicate"
+
+    def draw(self) -> None:
+        super().draw()
+        self.seen: list[str] = []
+        self.copies = self.rng.random() < 0.4
+
+    def sends(self, request: Request) -> None:
+        if self.copies and self.meant(request):
+            request.twice = True  # a proxy sends it twice
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if request.kind == "submit" and request.key in self.seen and reply.code != 400:
+            self.struck(request.key)
+            return Reply(400, {"error": "duplicate"})
+        if request.kind == "status" and request.key in self.seen and not self.count:
+            return Reply(404, {"error": "not_found"})  # not listed yet, so that it is sent again
+        if self.meant(request) and reply.code == 201 and len(self.seen) < 2:
+            self.seen.append(request.key)
+            if self.copies:
+                self.struck(request.key, "a copy")
+                return Reply(400, {"error": "duplicate"})
+            request.lose_answer = True
+        return reply
+
+
+class Refusing(Fault):
+    """A venue that answers some kinds of requests with a no, for a while."""
+
+    kinds: tuple[str, ...] = ("submit",)
+    lasts = (1.0, 12.0)
+    at_most = 10_000
+
+    def reply(self, request: Request) -> Reply | None:
+        raise NotImplementedError
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if exchange.name == self.venue and request.kind in self.kinds and request.stands_in is None:
+            no = self.reply(request)
+            if no is not None:
+                request.stands_in = no
+                self.struck(request.kind, request.key, no.code)
+
+
+class V9(Refusing):
+    id, says = "V9", "429"
+    kinds: tuple[str, ...] = ("submit", "cancel", "status", "open", "balance", "positions")
+
+    def draw(self) -> None:
+        self.share = self.rng.choice((0.5, 0.9, 1.0))
+        self.kinds = self.rng.choice((("submit",), ("submit", "cancel", "status"), V9.kinds))
+        self.after = self.rng.choice((None, 0.5, 1.0, 3.0))
+
+    def reply(self, request: Request) -> Reply | None:
+        return Reply(429, None, self.after) if self.rng.random() < self.share else None
+
+
+class V10(OnSubmit):
+    id, says = "V10", "an order waits at the venue's door and is done seconds later"
+
+    def draw(self) -> None:
+        super().draw()
+        self.hold = self.rng.uniform(1.0, 25.0)
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if self.meant(request) and request.stands_in is None:
+            request.hold_s = self.hold
+            self.struck(request.key, f"{self.hold:.1f} s")
+
+
+class V11(Refusing):
+    id, says = "V11", "401 or 403: key, clock, place or a wall of HTML"
+    lasts = (1.0, 8.0)
+
+    def draw(self) -> None:
+        self.code = self.rng.choice((401, 403))
+        self.kinds = self.rng.choice(
+            (("submit",), ("submit", "cancel", "status", "open", "balance", "positions", "time"))
+        )
+
+    def reply(self, request: Request) -> Reply | None:
+        return Reply(self.code, {"error": "the key has expired"} if self.code == 401 else "<html>Access denied</html>")
+
+
+class V12(Refusing):
+    id, says = "V12", "425: the matching engine restarts"
+    kinds = ("submit", "cancel")
+    lasts = (1.0, 14.0)
+
+    def reply(self, request: Request) -> Reply | None:
+        return Reply(425, None, self.rng.choice((None, 1.0, 2.0)))
+
+
+class Mode(Fault):
+    """A market or venue that takes only some orders for a while; the stream says so, or does not."""
+
+    lasts = (2.0, 15.0)
+    at_most = 10_000
+    mode = ""
+
+    def draw(self) -> None:
+        self.told = self.rng.random() < 0.5
+
+    def begins(self) -> None:
+        for book in self.exchange.books.values():
+            if book.status == "open":
+                book.status = self.mode
+                if self.told:
+                    self.world.say_status(self.exchange, book)
+
+    def ends(self) -> None:
+        for book in self.exchange.books.values():
+            if book.status == self.mode:
+                book.status = "open"
+                self.world.say_status(self.exchange, book)
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        said = reply.body.get("error") if reply.code == 400 and exchange.name == self.venue else None
+        if request.kind == "submit" and said in ("paused", "post_only_mode"):
+            self.struck(request.key, said)
+            return Reply(400, reply.body, self.rng.choice((None, 2.0, 5.0)))
+        return reply
+
+
+class V13(Mode):
+    id, says, mode = "V13", "only resting orders are taken", "post-only"
+
+
+class V14(Mode):
+    id, says = "V14", "no orders are taken, only cancels"
+
+    def draw(self) -> None:
+        super().draw()
+        self.mode = self.rng.choice(("cancel-only", "paused"))
+
+
+class OnCancel(Fault):
+    """A fault of cancels."""
+
+    def meant(self, request: Request) -> bool:
+        return request.kind == "cancel" and self.left
+
+
+class V15(OnCancel):
+    id, says = "V15", "a fill is faster than the cancel"
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        placed = exchange.orders.get(request.key)
+        if self.meant(request) and placed is not None and placed.rests:
+            shares = placed.left if self.rng.random() < 0.6 else max(MICRO, placed.left // 2)
+            if exchange.hit(placed, shares):
+                self.struck(request.key)
+
+
+class V16(OnCancel):
+    id, says = "V16", "a cancel is done and its answer is lost"
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if self.meant(request):
+            request.lose_answer = True
+            self.struck(request.key)
+        return reply
+
+
+class V17(OnCancel):
+    id, says = "V17", "of several cancels some are not done"
+    at_most = 4
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        placed = exchange.orders.get(request.key)
+        if self.meant(request) and placed is not None and placed.rests and self.rng.random() < 0.7:
+            request.stands_in = Reply(200, exchange.body(placed))  # as it was: still live
+            self.struck(request.key, "stays live")
+
+
+class V18(Fault):
+    id, says = "V18", "orders are filled in part"
+    at_most = 4
+
+    def draw(self) -> None:
+        self.share = self.rng.uniform(0.05, 0.95)
+
+    def most_of(self, exchange: Exchange, placed: ServerOrder) -> int:
+        size = placed.order.size
+        if exchange.name == self.venue and self.left:
+            part = int(size * self.share) // MICRO * MICRO
+            if part < size:
+                self.struck(placed.key, part // MICRO)
+                return part
+        return size
+
+
+class V19(Fault):
+    id, says = "V19", "what is left is below the smallest order"
+    at_most = 3
+
+    def most_of(self, exchange: Exchange, placed: ServerOrder) -> int:
+        least = exchange.books[placed.order.book.market.id].min_size
+        if exchange.name == self.venue and self.left and least > MICRO and placed.order.size > least:
+            self.struck(placed.key)
+            return placed.order.size - self.rng.randrange(1, least // MICRO) * MICRO
+        return placed.order.size
+
+
+class V20(Fault):
+    id, says = "V20", "more is filled than asked, or at a worse price"
+
+    def draw(self) -> None:
+        self.more = self.rng.random() < 0.5
+
+    def word_of_fill(self, exchange: Exchange, placed: ServerOrder, price: int, part: int) -> tuple[int, int]:
+        if exchange.name != self.venue or not self.left or placed.order.side is Side.SELL:
+            return price, part
+        if self.more:
+            if part < placed.left:
+                return price, part  # only the last fill can go beyond
+            self.struck(placed.key, "more than asked")
+            return price, part + self.rng.randint(1, 5) * MICRO
+        worse = placed.order.limit + self.rng.randint(1, 3) * 10_000
+        if worse >= MICRO:
+            return price, part
+        self.struck(placed.key, "beyond its limit")
+        return worse, part
+
+
+class V21(Fault):
+    id, says = "V21", "tick or smallest size change, and nobody says so"
+    lasts = (5.0, 20.0)
+
+    def draw(self) -> None:
+        self.book = self.a_book()
+        self.what = self.rng.choice(("tick", "size"))
+
+    def begins(self) -> None:
+        book = self.book
+        self.was = (book.grid, book.tick, book.min_size)
+        if self.what == "tick":
+            self.world.regrid(self.exchange, book, "0.02")
+        else:
+            book.min_size = self.rng.choice((7, 20)) * MICRO
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        said = reply.body.get("error") if reply.code == 400 and exchange.name == self.venue else None
+        if request.kind == "submit" and said in ("tick", "size"):
+            self.struck(request.key, said)
+        return reply
+
+    def ends(self) -> None:
+        if self.what == "tick":
+            self.world.regrid(self.exchange, self.book, "0.01")
+        else:
+            self.book.min_size = self.was[2]
+
+
+class V22(OnSubmit):
+    id, says = "V22", "an amount is refused for its decimals"
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if self.meant(request) and request.key not in exchange.orders:
+            request.stands_in = Reply(400, {"error": "precision"})
+            self.struck(request.key)
+
+
+class V23(Fault):
+    id, says = "V23", "balances and positions are old, and sells are refused for want of them"
+    at_most = 6
+
+    def draw(self) -> None:
+        self.old: dict[str, Reply] = {}
+        self.refusals = self.rng.choice((0, 2, 4, 100))
+
+    def begins(self) -> None:
+        shares = {index: held for index, held in self.exchange.shares.items() if held}
+        self.old = {
+            "balance": Reply(200, {"cash": self.exchange.free_cash()}),
+            "positions": Reply(200, {"shares": shares}),
+        }
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        old = self.old.get(request.kind)
+        if exchange.name == self.venue and self.left and old is not None and old.body != reply.body:
+            self.struck(request.kind)
+            return old
+        return reply
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if exchange.name != self.venue or request.kind != "submit" or not self.refusals:
+            return
+        assert request.order is not None
+        if request.order.side is Side.SELL and request.key not in exchange.orders:
+            self.refusals -= 1
+            request.stands_in = Reply(400, {"error": "balance"})
+            self.struck(request.key, "sell refused")
+
+
+class V24(Fault):
+    id, says = "V24", "a matched order fails at settlement"
+    at_most = 3
+
+    def draw(self) -> None:
+        self.keys: list[str] = []
+
+    def settlement(self, exchange: Exchange, fill: ServerFill, after: float, ends: str) -> tuple[float, str]:
+        if fill.key in self.keys:
+            return after, "failed"
+        if exchange.settles and self.left and not self.keys:
+            self.keys.append(fill.key)
+        if fill.key in self.keys:
+            self.struck(fill.key, fill.id)
+            return after, "failed"
+        return after, ends
+
+
+class V25(Fault):
+    id, says = "V25", "of the fills of one order some fail at settlement"
+    at_most = 2
+
+    def settlement(self, exchange: Exchange, fill: ServerFill, after: float, ends: str) -> tuple[float, str]:
+        placed = exchange.orders[fill.key]
+        if exchange.settles and self.left and (len(placed.fills) > 1 or placed.left):
+            self.struck(fill.key, fill.id)
+            return after, "failed"
+        return after, ends
+
+
+class V26(Fault):
+    id, says = "V26", "a settlement takes very long"
+    at_most = 3
+
+    def draw(self) -> None:
+        self.long_s = self.rng.uniform(15.0, 70.0)
+
+    def settlement(self, exchange: Exchange, fill: ServerFill, after: float, ends: str) -> tuple[float, str]:
+        if exchange.settles and self.left:
+            self.struck(fill.key, fill.id, f"{self.long_s:.0f} s")
+            return self.long_s, ends
+        return after, ends
+
+
+class V27(Fault):
+    id, says = "V27", "rows move or repeat between pages, cursors run in circles"
+    at_most = 12
+    lasts = (15.0, 40.0)
+
+    def draw(self) -> None:
+        self.circle = self.rng.random() < 0.4
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if request.kind != "open" or exchange.name != self.venue or not self.left or reply.code != 200:
+            return reply
+        rows, cursor = list(reply.body["rows"]), reply.body["cursor"]
+        if self.circle:
+            self.struck("circle")
+            return Reply(200, {"rows": rows, "cursor": "0"})
+        if not request.cursor:
+            self.struck("repeated")
+            return Reply(200, {"rows": rows + rows[:1], "cursor": cursor or "0"})
+        if request.cursor == "0":
+            return Reply(200, {"rows": rows, "cursor": ""})
+        return reply
+
+
+class V28(Fault):
+    id, says = "V28", "listings are of different times, and what is there is not found"
+    at_most = 6
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if exchange.name != self.venue or not self.left or reply.code != 200:
+            return reply
+        if request.kind == "status":
+            placed = exchange.orders[request.key]
+            if exchange.now() - placed.at < 8 * NS_PER_S and self.rng.random() < 0.7:
+                self.struck(request.key, "not listed yet")
+                return Reply(404, {"error": "not_found"})
+        if request.kind in ("open", "positions") and self.rng.random() < 0.7:
+            name = "rows" if request.kind == "open" else "shares"
+            if reply.body[name]:
+                self.struck(request.kind, "a row is missing")
+                rest = list(reply.body[name].items())[1:] if name == "shares" else reply.body[name][1:]
+                return Reply(200, {**reply.body, name: dict(rest) if name == "shares" else rest})
+        return reply
+
+
+class V29(Fault):
+    id, says = "V29", "a fill is told under the other outcome's name"
+    at_most = 8
+
+    def crossed(self, exchange: Exchange) -> bool:
+        if exchange.name == self.venue and self.left:
+            self.struck(exchange.name)
+            return True
+        return False
+
+
+class V30(OnSubmit):
+    id, says = "V30", "amounts come in another unit or type"
+    at_most = 4
+
+    def answers(self, request: Request, reply: Reply, exchange: Exchange) -> Reply:
+        if exchange.name != self.venue or not self.left or reply.code not in (200, 201):
+            return reply
+        if request.kind in ("submit", "status") and "fills" in reply.body:
+            self.struck(request.kind, request.key)
+            if self.rng.random() < 0.5 and reply.body["fills"]:
+                fills = [(*fill[:2], f"{fill[2] / MICRO:.4f}", *fill[3:]) for fill in reply.body["fills"]]
+                return Reply(reply.code, {**reply.body, "fills": fills})
+            return Reply(reply.code, {**reply.body, "unit": "cents"})
+        if request.kind == "balance":
+            self.struck(request.kind)
+            return Reply(200, {"cash": f"{reply.body['cash'] / MICRO:.4f}"})
+        return reply
+
+
+class V31(OnSubmit):
+    id, says = "V31", "the version of an order is refused"
+
+    def arrives(self, request: Request, exchange: Exchange) -> None:
+        if self.meant(request) and request.key not in exchange.orders:
+            request.stands_in = Reply(400, {"error": "version"})
+            self.struck(request.key)
+
+
+class V32(Fault):
+    id, says = "V32", "somebody trades on our account by hand"
+    at_most = 1
+    lasts = (15.0, 30.0)
+
+    def draw(self) -> None:
+        self.book = self.a_book()
+        self.what = self.rng.choice(("order", "position"))
+        self.order: ServerOrder | None = None
+
+    def begins(self) -> None:
+        book = self.book
+        price = (book.middle - 6) * book.tick
+        shares = self.rng.randint(5, 20) * MICRO
+        if self.what == "order":
+            self.order = self.exchange.outside_order(book.yes, price, shares)
+        else:
+            self.exchange.outside_trade(book.yes, price, shares)
+        self.struck(self.what, book.yes.name)
+
+    def ends(self) -> None:
+        if self.order is not None and self.order.rests:
+            self.exchange.end(self.order)
+
+
+VENUE_FAULTS: tuple[type[Fault], ...] = (
+    V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, V13, V14, V15, V16, V17, V18, V19, V20, V21, V22, V23, V24,
+    V25, V26, V27, V28, V29, V30, V31, V32,
+)  # fmt: skip

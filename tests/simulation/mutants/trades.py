@@ -1,0 +1,104 @@
+"""Mistakes with a trade: its legs together, its undoing, its end."""
+
+from __future__ import annotations
+
+from tests.simulation.mutants.mutant import mutant
+
+TRADES = (
+    mutant(
+        "matched_is_final",
+        "a match is a match: settlement is the venue's business",
+        ("trade, settled = work.trade, work.trade.is_settled", "trade, settled = work.trade, True"),
+    ),
+    mutant(
+        "one_leg_fails_and_the_other_is_forgotten",
+        "one except around both legs: the attempt failed, nothing happened",
+        (
+            "        for answer in await asyncio.gather(*steps, return_exceptions=True):\n"
+            "            if isinstance(answer, Exception):\n",
+            "        before = work.trade\n"
+            "        for answer in await asyncio.gather(*steps, return_exceptions=True):\n"
+            "            if isinstance(answer, Exception):\n"
+            "                work.trade = before\n",
+        ),
+    ),
+    mutant(
+        "the_legs_are_copies",
+        "each leg's coroutine keeps its own copy of its leg and writes it back",
+        ("return self.put(self.leg(leg.index).with_order(order), now)", "return self.put(leg.with_order(order), now)"),
+    ),
+    mutant(
+        "an_undo_is_not_verified",
+        "the exit was sent, so the trade is flat",
+        (
+            '                if is_even(work.trade):\n                    return ""\n                if any(',
+            '                if True:\n                    return ""\n                if any(',
+        ),
+    ),
+    mutant(
+        "an_undo_at_any_price",
+        "out is out, whatever it costs",
+        ("least = -loss_bound(trade, terms) - cash_of(trade) - worth", "least = -(10**18)"),
+    ),
+    mutant(
+        "every_try_has_its_own_deadline",
+        "the clock starts anew with each try to undo",
+        (
+            "            plan = choose(work.trade, self._views(work.trade), self._terms, barred)\n",
+            "            work.imbalance_at = self._clock.now()\n"
+            "            plan = choose(work.trade, self._views(work.trade), self._terms, barred)\n",
+        ),
+    ),
+    mutant(
+        "undoing_has_no_deadline",
+        "try until it is done",
+        ("        while not self._too_late(work):\n            if not targets", "        while True:\n            if not targets"),
+        ("            if self._too_late(work, self._retry_ns):\n                break\n", ""),
+    ),
+    mutant(
+        "one_lot_apart_is_even",
+        "a difference of one is a rounding error",
+        ("max(held) - min(held) < dust(trade))", "max(held) - min(held) <= dust(trade))"),
+    ),
+    mutant(
+        "an_escalation_is_logged",
+        "somebody will read the log",
+        ("phase=Phase.ESCALATED if escalates else Phase.OVER", "phase=Phase.OVER"),
+    ),
+    mutant(
+        "an_escalated_trade_is_not_heard_out",
+        "it escalated: from here on it is a person's",
+        (
+            "            if work.trade.id in self._escalated and (work.unresolved() or work.unsettled()):\n",
+            "            if False:\n",
+        ),
+    ),
+    mutant(
+        "an_acknowledged_trade_is_forgotten",
+        "a person has seen to it: it is over",
+        ("        if work.seen_to and not work.unresolved() and not work.unsettled():\n", "        if work.seen_to:\n"),
+    ),
+    mutant(
+        "the_book_is_not_looked_at_before_an_undo",
+        "to get out, any price is better than none",
+        ("        if view.health is not Health.OK or not taken:\n", "        if not taken:\n"),
+    ),
+    mutant(
+        "a_stale_book_prices_an_entry",
+        "the last known book is good enough",
+        ("        if view.health is not Health.OK:\n", "        if False:\n"),
+    ),
+    mutant(
+        "float_cents",
+        "fees in dollars, rounded to the cent",
+        (
+            "    return Cash(sum(fill.fee for fill in order.standing))",
+            "    return Cash(round(round(sum(fill.fee / 1e6 for fill in order.standing), 2) * 1e6))",
+        ),
+    ),
+    mutant(
+        "an_interrupted_call_drops_its_trade",
+        "cancelled is cancelled",
+        ("                work.interrupt()\n                if only_settling(work):\n                    task.cancel()", "                task.cancel()\n                if only_settling(work):\n                    task.cancel()"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,292 @@
+"""A net that never caught anything proves nothing: each invariant is shown a world in which it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from arbkit.core.model import Order, OrderReport, OrderStatus, Settlement
+from arbkit.core.units import MICRO, Price
+from tests.simulation.faults.disk import SimJournal
+from tests.simulation.faults.network import SimVenue
+from tests.simulation.faults.server import Exchange, ServerOrder
+from tests.simulation.faults.wire import Reply, Request
+from tests.simulation.faults.world import World
+
+# What dies in the middle of a step leaves steps behind that nobody takes.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+
+
+def caught(
+    world: type[World],
+    wanted: str,
+    *faults: str,
+    seeds: int = 60,
+    tune: Callable[[World], None] | None = None,
+    **config: Any,
+) -> bool:
+    """Tell whether some run of this world violates one of the wanted invariants, such as "I4 I6"."""
+
+    def change(one: World) -> None:
+        one.config = replace(one.config, **config)
+        if tune is not None:
+            tune(one)
+
+    for seed in range(seeds):
+        said = world(seed, only=faults, tune=change).run().violation
+        if said and said.split(" does not hold")[0] in wanted.split():
+            return True
+    return False
+
+
+class Cheats(Exchange):
+    """Takes a millionth of a dollar that it tells nobody of."""
+
+    def _match(self, placed: ServerOrder) -> None:
+        super()._match(placed)
+        self.cash -= 1
+
+
+class CheatedWorld(World):
+    exchange_type = Cheats
+
+
+def test_a_missing_millionth_is_seen() -> None:
+    assert caught(CheatedWorld, "I1")
+
+
+class Improves(SimVenue):
+    """Sends an order again a tick dearer."""
+
+    async def submit(self, order: Order) -> OrderReport:
+        again = order.client_id in self._orders
+        return await super().submit(replace(order, limit=Price(order.limit + 10_000)) if again else order)
+
+
+class ImprovedWorld(World):
+    venue_type = Improves
+
+
+def test_other_bytes_under_one_key_are_seen() -> None:
+    assert caught(ImprovedWorld, "I2", "V1", "V12")
+
+
+class Hasty(SimJournal):
+    """Says that facts are on the disk when they are not."""
+
+    async def durable(self, *, reducing: bool = False) -> None:
+        return None
+
+
+class HastyWorld(World):
+    journal_type = Hasty
+
+
+def test_an_order_that_leaves_before_its_intent_is_kept_is_seen() -> None:
+    assert caught(HastyWorld, "I3")
+
+
+class Guesses(SimVenue):
+    """Takes not found for cancelled."""
+
+    async def status(self, order: Order) -> OrderReport:
+        word = await super().status(order)
+        return replace(word, status=OrderStatus.CANCELLED) if word.status is OrderStatus.UNKNOWN else word
+
+
+class GuessingWorld(World):
+    venue_type = Guesses
+
+
+def test_an_order_that_ends_without_evidence_is_seen() -> None:
+    assert caught(GuessingWorld, "I4", "V1")
+
+
+class Stubborn(Exchange):
+    """Cancels nothing, and says that the order is live."""
+
+    def _cancel(self, request: Request) -> Reply:
+        assert request.order is not None
+        known = self.orders.get(request.order.client_id)
+        return super()._cancel(request) if known is None else Reply(200, self.body(known))
+
+
+class StubbornWorld(World):
+    exchange_type = Stubborn
+
+
+def test_an_order_that_lives_on_is_seen() -> None:
+    assert caught(StubbornWorld, "I5", seeds=30)
+
+
+class Repeats(SimVenue):
+    """Tells of the fills of an order under new names when it is asked again."""
+
+    async def status(self, order: Order) -> OrderReport:
+        word = await super().status(order)
+        return replace(word, fills=tuple(replace(fill, trade_id=f"{fill.trade_id}'") for fill in word.fills))
+
+
+class RepeatingWorld(World):
+    venue_type = Repeats
+
+
+def test_a_fill_that_is_counted_twice_is_seen() -> None:
+    assert caught(RepeatingWorld, "I4 I6", "V2")
+
+
+class Optimist(SimVenue):
+    """Takes every fill for settled."""
+
+    async def submit(self, order: Order) -> OrderReport:
+        word = await super().submit(order)
+        return replace(word, fills=tuple(replace(fill, settlement=Settlement.CONFIRMED) for fill in word.fills))
+
+
+class OptimisticWorld(World):
+    venue_type = Optimist
+
+
+def test_a_commitment_before_the_last_settlement_is_seen() -> None:
+    assert caught(OptimisticWorld, "I4 I11")
+
+
+def test_more_exposure_than_allowed_is_seen() -> None:
+    def bolder(world: World) -> None:
+        world.config = replace(world.config, max_exposure=5.0)
+        world.engine_config = replace(world.config, max_exposure=250.0)
+
+    assert caught(World, "I8", tune=bolder)
+
+
+def test_an_imbalance_that_lasts_is_seen() -> None:
+    def slower(world: World) -> None:
+        world.config = replace(world.config, hedge_timeout_s=1.0, hedge_retry_s=0.25)
+        world.engine_config = replace(world.config, hedge_timeout_s=60.0)
+
+    assert caught(World, "I9", "V12", "V18", tune=slower)
+
+
+def test_a_loss_beyond_the_bound_is_seen() -> None:
+    def careless(world: World) -> None:
+        world.config = replace(world.config, max_unwind_loss=0.0)
+        world.engine_config = replace(world.config, max_unwind_loss=1.0)
+
+    assert caught(World, "I10", "S4", tune=careless)
+
+
+def test_more_capital_than_allowed_is_seen() -> None:
+    def richer(world: World) -> None:
+        world.engine_limits = world.limits
+        world.limits = replace(world.limits, max_total_capital=2.0)
+
+    assert caught(World, "I12", tune=richer)
+
+
+def test_a_trade_on_a_day_that_has_lost_too_much_is_seen() -> None:
+    def careless(world: World) -> None:
+        world.engine_limits = world.limits
+        world.limits = replace(world.limits, max_daily_loss=0.01)
+
+    assert caught(World, "I12", "V12", "V18", tune=careless)
+
+
+class DeafWorld(World):
+    """Throws the switch, and tells no engine."""
+
+    def kill(self, lasts: float) -> None:
+        self.killed_at = self.loop.time_ns()
+
+
+def test_an_entry_after_the_switch_was_thrown_is_seen() -> None:
+    assert caught(DeafWorld, "I13", tune=lambda world: setattr(world, "kill_share", 1.0))
+
+
+class Forgets(SimJournal):
+    """Keeps no fact of one kind."""
+
+    def append(self, at: int, fact: str, key: str, **data: object) -> None:
+        if fact != self.forgets:
+            super().append(at, fact, key, **data)
+
+    forgets = "venue.paused"
+
+
+class ForgetfulWorld(World):
+    journal_type = Forgets
+
+
+def test_memory_that_the_journal_does_not_give_is_seen() -> None:
+    assert caught(ForgetfulWorld, "I15", "V13", "K2")
+
+
+def test_an_order_priced_from_a_stale_book_is_seen() -> None:
+    def stricter(world: World) -> None:
+        world.silence_ns = 50_000_000
+
+    assert caught(World, "I17", tune=stricter)
+
+
+class Silent(SimJournal):
+    """Keeps no block on record."""
+
+    def append(self, at: int, fact: str, key: str, **data: object) -> None:
+        if fact not in ("market.blocked", "engine.halted"):
+            super().append(at, fact, key, **data)
+
+
+class SilentWorld(World):
+    journal_type = Silent
+
+
+def test_a_fill_beyond_its_limit_without_a_block_is_seen() -> None:
+    assert caught(SilentWorld, "I20", "V20")
+
+
+class Poor(Exchange):
+    """Counts half of what is settled as sellable."""
+
+    def sellable(self, index: int) -> int:
+        return super().sellable(index) // (2 * MICRO) * MICRO
+
+
+class PoorWorld(World):
+    exchange_type = Poor
+
+
+def test_a_sale_of_more_than_is_there_is_seen() -> None:
+    assert caught(PoorWorld, "I21", "S4")
+
+
+def test_more_requests_than_declared_are_seen() -> None:
+    def busier(world: World) -> None:
+        world.engine_config = world.config
+        world.config = replace(world.config, request_rate=0.5, request_burst=4)
+
+    assert caught(World, "I23", tune=busier)
+
+
+class Eager(SimVenue):
+    """Sends a second order that could trade with the first."""
+
+    async def submit(self, order: Order) -> OrderReport:
+        word = await super().submit(order)
+        if word.status is OrderStatus.OPEN:
+            other = next(book for book in self._link.world.table.books if book.index == order.book.mirror)
+            await super().submit(replace(order, book=other, limit=Price(MICRO - order.limit), post_only=False))
+        return word
+
+
+class EagerWorld(World):
+    venue_type = Eager
+
+
+def test_two_orders_of_ours_that_could_meet_are_seen() -> None:
+    assert caught(EagerWorld, "I2 I23")
+
+
+def test_a_venue_that_never_ends_is_no_livelock() -> None:
+    assert World(0, only=()).run().virtual_s < 200
