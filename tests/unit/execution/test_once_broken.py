@@ -1,0 +1,298 @@
+"""Sequences that once lost or doubled something, and do not any more."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbkit.backtest.mock_platform import Answer
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.errors import ConfigError, DataError, OrderRejected, VenueUnavailable
+from arbkit.core.model import ExecutionResult, ExecutionStrategy, Fill, Order, OrderReport, OrderStatus, Outcome
+from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.execution.supervisor import Supervisor
+from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
+from arbkit.journal.store import JournalFile, kill_path
+from arbkit.risk.kill_switch import KillFile
+from arbkit.risk.limits import RiskLimits
+from tests.rig import NO_B, YES_A, Rig, virtual
+
+MARKET, LIMIT = ExecutionStrategy.MARKET, ExecutionStrategy.LIMIT
+LOST = [Answer(lost="request")] * 400
+
+
+def an_engine(rig: Rig, **more: Any) -> ArbitrageExecutionEngine:
+    settings: dict[str, Any] = {"config": rig.config, "journal": rig.journal, "pairs": rig.pairs, **more}
+    return ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], **settings)
+
+
+def replays(engine: ArbitrageExecutionEngine, rig: Rig) -> bool:
+    facts, books = rig.journal.facts, rig.table.books
+    return engine.checkpoint() == replayed_checkpoint(facts, books, rig.config, rig.limits)
+
+
+def test_what_the_executor_started_ends_with_the_engine() -> None:
+    rig = Rig()
+    rig.beta.script(NO_B, *LOST)
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        assert (await engine.execute_opportunity(rig.opportunity(), MARKET)).outcome is Outcome.ESCALATED
+        assert any(name.startswith("resolving") for name in engine._supervisor.names())
+        await engine.stop()
+        assert len(engine._supervisor) == 0
+        facts = len(rig.journal.facts)
+        await asyncio.sleep(600)
+        assert len(rig.journal.facts) == facts
+
+    assert isinstance(engine._executor._supervisor, Supervisor)
+    assert engine._executor._supervisor is engine._supervisor
+    virtual(main())
+
+
+@pytest.mark.parametrize("broken", ["rejected with a fill", "a fill of nothing"])
+def test_the_legal_part_of_a_report_is_counted_once_however_often_it_is_told(broken: str) -> None:
+    rig = Rig()
+    good = Fill("f1", Price(400_000), Size(60 * MICRO), Cash(0), 0, 0, False)
+    bad = replace(good, trade_id="f2", size=Size(0))
+    status = OrderStatus.REJECTED if broken == "rejected with a fill" else OrderStatus.CANCELLED
+
+    async def told(order: Order) -> OrderReport:
+        return OrderReport(order.client_id, status, (good,) if status is OrderStatus.REJECTED else (good, bad))
+
+    for name in ("submit", "status", "cancel"):
+        setattr(rig.alpha, name, told)
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.execute_opportunity(rig.opportunity(), MARKET)
+        await asyncio.sleep(120)
+        assert [key for key in rig.facts("fill") if ".0.entry.0" in key] == rig.facts("fill")[:1]
+        assert engine.ledger.shares[YES_A] == 60 * MICRO
+        assert "InvariantViolation" in engine.halted
+        assert replays(engine, rig)
+
+    virtual(main())
+
+
+@pytest.mark.parametrize("event", ["kill", "close", "block", "deadline"])
+def test_a_second_send_passes_every_gate_again(event: str) -> None:
+    rig = Rig()
+    engine = an_engine(rig)
+    calls = []
+
+    async def slow_to_fail(order: Order) -> OrderReport:
+        calls.append(order.client_id)
+        await asyncio.sleep(2)
+        raise VenueUnavailable("connection refused")
+
+    rig.alpha.submit = slow_to_fail  # type: ignore[method-assign]
+
+    async def main() -> ExecutionResult:
+        trading = asyncio.ensure_future(engine.execute_opportunity(rig.opportunity(), MARKET))
+        await asyncio.sleep(1)
+        if event == "kill":
+            engine.kill("a person")
+        elif event == "close":
+            engine._executor.close("closing")
+        elif event == "block":
+            engine.risk.block_market("alpha:m", "mine")
+        return await trading
+
+    virtual(main())
+    assert [key for key in calls if ".entry." in key] == calls[:1]
+
+
+async def test_the_kill_file_beside_a_journal_is_heeded_by_whoever_keeps_that_journal(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    rig = Rig()
+    with JournalFile(path, account="a", locks=tmp_path / "locks") as journal:
+        engine = an_engine(rig, journal=journal)
+        refused = await engine.execute_opportunity(rig.opportunity("1"), MARKET)
+        assert "start it first" in refused.reason
+        await engine.start()
+        KillFile(kill_path(path)).engage("from elsewhere", 1)
+        assert "from elsewhere" in (await engine.execute_opportunity(rig.opportunity("1"), MARKET)).reason
+        await engine.stop()
+    rig = Rig()
+    with JournalFile(path, account="a", locks=tmp_path / "locks") as journal:
+        engine = an_engine(rig, journal=journal)
+        await engine.start()
+        assert "from elsewhere" in engine.halted
+        await engine.stop()
+
+
+def test_a_flag_that_is_new_does_not_release_what_the_journal_says_was_killed() -> None:
+    rig = Rig()
+
+    async def first() -> None:
+        engine = an_engine(rig)
+        await engine.start()
+        engine.kill("a person")
+        await engine.stop()
+
+    async def second() -> None:
+        engine = an_engine(rig)
+        await engine.start()
+        assert "a person" in engine.halted
+        assert rig.facts("kill.released") == []
+        await engine.stop()
+
+    virtual(first())
+    virtual(second())
+
+
+@pytest.mark.parametrize("word", ["of another order", "an exception nobody named", "unknown"])
+def test_a_refusal_ends_no_order_whose_first_send_was_not_answered_in_any_way(word: str) -> None:
+    rig = Rig()
+    submit, first = rig.alpha.submit, [True]
+
+    async def answer(order: Order) -> OrderReport:
+        if ".entry." not in order.client_id:
+            return await submit(order)
+        if not first[0]:
+            raise OrderRejected("not enough cash")
+        first[0] = False
+        await submit(order)
+        if word == "of another order":
+            return OrderReport("somebody else's", OrderStatus.FILLED)
+        if word == "unknown":
+            return OrderReport(order.client_id, OrderStatus.UNKNOWN)
+        raise RuntimeError("502")
+
+    async def not_there(order: Order) -> OrderReport:
+        return OrderReport(order.client_id, OrderStatus.UNKNOWN, reason="not found")
+
+    rig.alpha.submit = answer  # type: ignore[method-assign]
+    rig.alpha.status = not_there  # type: ignore[method-assign]
+    rig.alpha.cancel = not_there  # type: ignore[method-assign]
+    engine = an_engine(rig)
+
+    async def main() -> ExecutionResult:
+        return await engine.execute_opportunity(rig.opportunity(), MARKET)
+
+    result = virtual(main())
+    assert result.trade.legs[0].orders[0].status is OrderStatus.UNKNOWN
+    assert result.outcome is Outcome.ESCALATED
+
+
+def test_what_a_venue_has_spoken_of_is_not_taken_for_unsent_by_the_next_process() -> None:
+    rig = Rig(config=ExecutionConfig(limit_timeout_s=1.0))
+    rig.alpha.script(YES_A, Answer(rests_fill=((0.5, 30),)))
+
+    async def not_there(order: Order) -> OrderReport:
+        return OrderReport(order.client_id, OrderStatus.UNKNOWN, reason="not found")
+
+    async def first() -> None:
+        engine = an_engine(rig)
+        await engine.start()
+        rig.alpha.cancel = not_there  # type: ignore[method-assign]
+        rig.alpha.status = not_there  # type: ignore[method-assign]
+        assert (await engine.execute_opportunity(rig.opportunity(), LIMIT)).outcome is Outcome.ESCALATED
+        await engine.stop()
+
+    async def second() -> None:
+        engine = an_engine(rig)
+        await engine.start()
+        await asyncio.sleep(200)
+        order = engine._executor.trades()[0].legs[0].orders[0]
+        assert (order.status, order.filled) == (OrderStatus.UNKNOWN, 30 * MICRO)
+        await engine.stop()
+
+    virtual(first())
+    virtual(second())
+
+
+def test_a_book_that_cannot_be_read_leaves_a_trade_to_a_person_and_not_to_nobody() -> None:
+    rig = Rig()
+    rig.beta.script(NO_B, Answer(reject="closed"))
+    engine = an_engine(rig)
+    view = rig.feed.view
+
+    async def main() -> ExecutionResult:
+        opportunity = rig.opportunity()
+        trading = asyncio.ensure_future(engine.execute_opportunity(opportunity, MARKET))
+        while not rig.alpha.orders:  # noqa: ASYNC110 - the first turn after it was sent
+            await asyncio.sleep(0)
+
+        def gone(book: Any) -> Any:
+            raise DataError(f"no connection streams {book.name}")
+
+        rig.feed.view = gone  # type: ignore[method-assign]
+        result = await trading
+        rig.feed.view = view  # type: ignore[method-assign]
+        return result
+
+    result = virtual(main())
+    assert result.outcome is Outcome.ESCALATED
+    assert engine.open() == (f"{result.trade.id}: 100 alpha:m:yes outside whole baskets",)
+    assert replays(engine, rig)
+
+
+def test_a_position_in_a_book_that_nobody_knows_is_told_and_bars_its_venue() -> None:
+    rig = Rig()
+    rig.alpha.shares[1] = 5 * MICRO  # the other outcome, which no basket here has
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        assert "EXTERNAL position: 5 of book number 1" in engine.reconciler.open["alpha"].why
+        result = await engine.execute_opportunity(rig.opportunity(), MARKET)
+        assert "alpha is blocked" in result.reason
+        await engine.stop()
+
+    virtual(main())
+
+
+def test_an_engine_starts_once() -> None:
+    rig = Rig()
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        with pytest.raises(ConfigError, match="started before"):
+            await engine.start()
+        await engine.stop()
+
+    virtual(main())
+
+
+def test_one_reason_to_pause_a_venue_does_not_lift_another() -> None:
+    rig = Rig()
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        engine.venue_lost("alpha")
+        engine.risk.pause_venue("alpha", engine._clock.now() + 1_000_000_000, "it says so")
+        await asyncio.sleep(60)
+        result = await engine.execute_opportunity(rig.opportunity(), MARKET)
+        assert "connection is lost" in result.reason
+        await engine.venue_back("alpha")
+        assert (await engine.execute_opportunity(rig.opportunity(), MARKET)).outcome is Outcome.COMPLETED
+        await engine.stop()
+
+    virtual(main())
+
+
+def test_claimed_shares_count_against_the_caps_and_again_after_a_restart() -> None:
+    rig = Rig(limits=RiskLimits(max_market_shares=150.0))
+    rig.alpha.shares[rig.table.book(YES_A).index] = 140 * MICRO
+
+    async def life() -> None:
+        engine = an_engine(rig, limits=rig.limits)
+        await engine.start()
+        if engine.reconciler.open or "alpha:m" in dict(engine.risk.state().blocked):
+            await engine.claim("alpha:m")
+        result = await engine.execute_opportunity(rig.opportunity(), MARKET)
+        assert "max_market_shares" in result.reason
+        assert replays(engine, rig)
+        await engine.stop()
+
+    virtual(life())
+    virtual(life())
