@@ -69,6 +69,10 @@ bench: env  ## measure engine, journal and memory, written to docs/performance.m
 soak: env  ## a week in virtual time: what the engine holds in memory; DAYS=7
 	@$(BIN)/python -m benchmarks soak --days $(or $(DAYS),7)
 
+.PHONY: mutants
+mutants: env  ## break the engine in ways that people do, and see that the simulation notices
+	@$(BIN)/python -m tests.simulation.mutants.run
+
 lint: env  ## style, format, the import rule, stripped notebooks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import AccessDenied, DataError, VenueError, VenueUnavailable
 from arbkit.core.model import Book, MultiLegTrade, Order, Side, TradeState
 from arbkit.core.ports import Clock, Venue, VenueOrder
-from arbkit.core.units import MICRO, NS_PER_S, Cash, Size, cost
+from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Cash, Size, cost
 from arbkit.execution.record import Record
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
@@ -151,9 +151,8 @@ class Reconciler:
         off = max(before - theirs, theirs - after, 0)  # for certain, whenever within the answer it was read
         if off > self._config.max_clock_skew_s * NS_PER_S:
             why = self.skewed[name] = f"its clock differs from ours by {off / NS_PER_S:.1f} s"
-            until = self._clock.now() + round(3 * self._config.reconcile_s * NS_PER_S)
-            self._record.note("venue.paused", f"{name}/clock", until=until, why=why)
-            self._risk.pause_venue(f"{name}/clock", until, why)
+            self._record.note("venue.paused", f"{name}/clock", until=FOREVER, why=why)
+            self._risk.pause_venue(f"{name}/clock", FOREVER, why)
             self._record.alert(f"entries at {name} are paused", why)
         elif was is not None:
             self._record.note("venue.paused", f"{name}/clock", until=after, why="")

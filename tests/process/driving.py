@@ -10,14 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
 from arbkit.core.model import Settlement
+from arbkit.journal.memory import Fact
+from arbkit.journal.store import read_journal
 from tests.process.messages import Habits, Reply, Request, Truth, WireBook, levels
+from tests.rig import NO_B, YES_A
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0  # a hang, not slowness
@@ -88,6 +91,20 @@ class Venues:
         return msgspec.json.decode(reply.value, type=kind)
 
 
+def stock(venues: Venues, *, bids: bool = True) -> None:
+    """Set five cents of edge on 20 shares, and more behind it; without bids nobody buys back."""
+    venues.book(YES_A, bids=[(38, 100)] if bids else [], asks=[(40, 20), (42, 100)])
+    venues.book(NO_B, bids=[(53, 100)] if bids else [], asks=[(55, 20), (57, 100)])
+
+
+def seen(what: Callable[[], bool]) -> None:
+    """Wait until something can be seen; a hang is an error."""
+    until = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.005)
+
+
 class Account:
     """One account's place on disk and its venues: what every engine process of a test shares."""
 
@@ -98,6 +115,18 @@ class Account:
         self.logs = logs or folder
         self.journal = folder / "journal.db"
         self.locks = folder / "locks"
+
+    def statuses(self) -> list[str]:
+        """Return where the venues' orders stand, in the order of the alphabet."""
+        return sorted(report.status for _, report in self.venues.orders().values())
+
+    def is_even(self) -> bool:
+        """Tell whether both venues hold the same."""
+        truth = self.venues.truth()
+        return truth["alpha"].shares.get(YES_A, 0) == truth["beta"].shares.get(NO_B, 0)
+
+    def facts(self) -> list[Fact]:
+        return list(read_journal(self.journal)) if self.journal.exists() else []
 
     def engine(self, *more: str, journal: Path | None = None, **settings: Any) -> Engine:
         """Start an engine; `settings` are fields of its ExecutionConfig."""

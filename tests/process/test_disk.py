@@ -19,14 +19,15 @@ from arbkit.core.errors import JournalError
 from arbkit.journal.fold import fold
 from arbkit.journal.memory import Fact
 from arbkit.journal.store import JournalFile, read_journal
+from arbkit.wiring.session import Exit
 from tests.process.audit import at_rest, story
-from tests.process.driving import Account, Engine, Venues
+from tests.process.driving import Account, Engine, Venues, seen, stock
 from tests.process.engine_process import ACCOUNT, config_of
-from tests.process.test_signals import FLAT, OPEN, REFUSED, is_even_at_the_venues, seen, statuses, stock
 from tests.rig import YES_A
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="mounts and SIGKILL are POSIX")
 
+FLAT, REFUSED, OPEN = Exit.FLAT, Exit.REFUSED, Exit.OPEN
 # Legs rest until a fill makes them unequal; then they are cancelled and evened within seconds.
 RESTING = {"limit_timeout_s": 60.0, "reconcile_s": 60.0, "hedge_timeout_s": 2.0}
 
@@ -129,13 +130,13 @@ def test_fault_D1_on_a_full_disk_nothing_is_entered_and_cancels_and_undo_orders_
     small: Account,
 ) -> None:
     with small.engine("--strategies", "LIMIT", "--ballast", "262144", **RESTING) as engine:
-        seen(lambda: statuses(small) == ["open", "open"])
+        seen(lambda: small.statuses() == ["open", "open"])
         assert small.journal.with_name("journal.db.ballast").stat().st_size == 262_144
         filler = _filled(small.folder)
         small.venues.hit(YES_A, 38, 7)
         assert engine.until("result")["outcome"] == "unwound"
-        assert is_even_at_the_venues(small)
-        assert not {"open", "partial"} & set(statuses(small))
+        assert small.is_even()
+        assert not {"open", "partial"} & set(small.statuses())
         assert not small.journal.with_name("journal.db.ballast").exists()
         entered = _entries(small)
         for _ in range(3):
@@ -165,7 +166,7 @@ def test_fault_D1_on_a_disk_that_was_full_before_the_start_nothing_is_entered_an
     with small.engine("--strategies", "MARKET", "--ballast", "262144") as engine:
         refused = engine.until("result")
         assert "the disk is full" in refused["reason"]
-        assert is_even_at_the_venues(small)
+        assert small.is_even()
         assert _entries(small) == entered
         filler.unlink()
         seen(lambda: _entries(small) != entered)
@@ -182,13 +183,13 @@ def test_fault_D3_on_a_disk_that_became_read_only_nothing_is_sent_and_the_next_s
 ) -> None:
     account, mount = frail
     with account.engine("--strategies", "LIMIT", "--no-person", **RESTING) as engine:
-        seen(lambda: statuses(account) == ["open", "open"])
+        seen(lambda: account.statuses() == ["open", "open"])
         mount.fail()
         sent = set(account.venues.orders())
         account.venues.hit(YES_A, 38, 7)
         assert engine.until("result")["outcome"] == "escalated"
         assert "journal.unhealthy" in engine.errors()
-        assert statuses(account) == ["open", "partial"]  # a cancel that cannot be written down does not leave either
+        assert account.statuses() == ["open", "partial"]  # a cancel that cannot be written down does not leave either
         engine.signal(signal.SIGTERM)
         assert engine.end() == OPEN, engine.errors()
         assert set(account.venues.orders()) == sent
@@ -197,7 +198,7 @@ def test_fault_D3_on_a_disk_that_became_read_only_nothing_is_sent_and_the_next_s
     with account.engine("--until", "quiet") as engine:
         assert engine.end() == FLAT, engine.errors()
         _assert_at_rest(account, engine)
-    assert not {"open", "partial"} & set(statuses(account))
+    assert not {"open", "partial"} & set(account.statuses())
 
 
 def test_fault_D3_on_a_disk_that_is_read_only_no_engine_starts(frail: tuple[Account, _Mount]) -> None:

@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 
 from arbkit.journal.memory import Fact
-from arbkit.journal.store import read_journal
 from tests.process.audit import Findings, at_death, at_rest, story
 from tests.process.crash_loop import loop
-from tests.process.driving import Account, Venues
+from tests.process.driving import Account, Venues, stock
 from tests.process.engine_process import config_of
-from tests.rig import NO_B, YES_A
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and its like are POSIX")
 
@@ -30,11 +28,6 @@ def account(tmp_path: Path) -> Iterator[Account]:
     with Venues(tmp_path) as venues:
         stock(venues)
         yield Account(tmp_path, venues)
-
-
-def stock(venues: Venues, *, bids: bool = True) -> None:
-    venues.book(YES_A, bids=[(38, 100)] if bids else [], asks=[(40, 20), (42, 100)])
-    venues.book(NO_B, bids=[(53, 100)] if bids else [], asks=[(55, 20), (57, 100)])
 
 
 def killed(account: Account, die: str, *more: str, **settings: Any) -> list[Fact]:
@@ -60,7 +53,7 @@ def test_fault_P1_what_was_written_down_and_never_sent_is_found_out_and_not_ente
     assert len(story(facts).intents) == 2
     assert account.venues.orders() == {}
     restarted(account)
-    tale = story(read_journal(account.journal))
+    tale = story(account.facts())
     assert [intent.status for intent in tale.intents.values()] == ["rejected", "rejected"]
     assert account.venues.orders() == {}
 
@@ -86,7 +79,7 @@ def test_fault_P2_what_was_sent_and_not_answered_is_known_before_anything_new_is
         assert engine.end() == 0
         found = at_rest(account.journal, account.venues.settled_truth(), engine.last, config_of())
     assert not found.wrong
-    facts = list(read_journal(account.journal))
+    facts = account.facts()
     entered = next(at for at, fact in enumerate(facts) if fact.fact == "order.intent" and fact.key not in first)
     before = story(facts[:entered])
     assert [before.intents[key].status for key in first] == ["filled", "filled"]
@@ -121,7 +114,7 @@ def test_fault_P3_a_trade_left_lopsided_is_evened_before_anything_new_is_entered
         found = at_rest(account.journal, account.venues.settled_truth(), engine.last, config_of())
     assert not found.wrong
     assert not found.escalated
-    facts = list(read_journal(account.journal))
+    facts = account.facts()
     old = next(iter(first.values())).trade
     entered = next(at for at, fact in enumerate(facts) if fact.fact == "trade.planned" and fact.key != old)
     before = story(facts[:entered])
@@ -136,9 +129,10 @@ def test_a_death_right_after_a_trade_leaves_it_as_it_ended(account: Account) -> 
     sent = set(account.venues.orders())
     assert not restarted(account).escalated
     assert set(account.venues.orders()) == sent
-    assert set(story(read_journal(account.journal)).outcomes.values()) == {"completed"}
+    assert set(story(account.facts()).outcomes.values()) == {"completed"}
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_doubled_and_nothing_is_lost(tmp_path: Path) -> None:
     tally = loop(5, os.environ.get("ARBKIT_CRASH_SEED", "ci"), tmp_path)
     print("\n".join(tally.lines()))

@@ -9,23 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from arbkit.core.units import NS_PER_S
-from arbkit.journal.memory import Fact
-from arbkit.journal.store import read_journal
 from tests.process.audit import at_rest, story
-from tests.process.driving import PATIENCE_S, ROOT, Account, Engine, Venues
+from tests.process.driving import PATIENCE_S, ROOT, Account, Engine, Venues, seen, stock
 from tests.process.engine_process import config_of
-from tests.rig import NO_B, YES_A
+from tests.rig import YES_A
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals between processes are POSIX")
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-FLAT, REFUSED, OPEN = 0, 1, 3
+FLAT, REFUSED, OPEN = 0, 1, 3  # as they are documented: scripts rely on them
 NEVER_S = 60.0
 LONG = dict.fromkeys(("limit_timeout_s", "hedge_timeout_s", "leg_timeout_s", "reconcile_s"), NEVER_S)
 
@@ -36,28 +34,6 @@ def account(tmp_path: Path) -> Iterator[Account]:
     with Venues(tmp_path) as venues:
         stock(venues)
         yield Account(tmp_path, venues)
-
-
-def stock(venues: Venues, *, bids: bool = True) -> None:
-    venues.book(YES_A, bids=[(38, 100)] if bids else [], asks=[(40, 20), (42, 100)])
-    venues.book(NO_B, bids=[(53, 100)] if bids else [], asks=[(55, 20), (57, 100)])
-
-
-def seen(what: Callable[[], bool]) -> None:
-    """Wait until something can be seen; a hang is an error."""
-    until = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.005)
-
-
-def statuses(account: Account) -> list[str]:
-    return sorted(report.status for _, report in account.venues.orders().values())
-
-
-def is_even_at_the_venues(account: Account) -> bool:
-    truth = account.venues.truth()
-    return truth["alpha"].shares.get(YES_A, 0) == truth["beta"].shares.get(NO_B, 0)
 
 
 def assert_at_rest(account: Account, engine: Engine) -> None:
@@ -71,12 +47,12 @@ def assert_at_rest(account: Account, engine: Engine) -> None:
 @SIGNALS
 def test_fault_P4_a_signal_cancels_what_rests_and_leaves_nothing_open(account: Account, number: signal.Signals) -> None:
     with account.engine("--strategies", "LIMIT", **LONG) as engine:
-        seen(lambda: statuses(account) == ["open", "open"])
+        seen(lambda: account.statuses() == ["open", "open"])
         engine.signal(number)
         assert engine.end() == FLAT, engine.errors()
-        assert statuses(account) == ["cancelled", "cancelled"]
+        assert account.statuses() == ["cancelled", "cancelled"]
         assert_at_rest(account, engine)
-    assert list(story(read_journal(account.journal)).outcomes.values()) == ["missed"]
+    assert list(story(account.facts()).outcomes.values()) == ["missed"]
 
 
 @SIGNALS
@@ -88,10 +64,10 @@ def test_fault_P4_a_signal_while_a_leg_is_missing_lets_the_hedge_be_finished(
         seen(lambda: len(account.venues.orders()) == 2)
         engine.signal(number)
         assert engine.end() == FLAT, engine.errors()
-        assert is_even_at_the_venues(account)
+        assert account.is_even()
         assert len(account.venues.orders()) == 2
         assert_at_rest(account, engine)
-    assert list(story(read_journal(account.journal)).outcomes.values()) == ["completed"]
+    assert list(story(account.facts()).outcomes.values()) == ["completed"]
 
 
 @SIGNALS
@@ -99,13 +75,13 @@ def test_fault_P4_a_resting_leg_that_was_filled_is_hedged_after_the_signal(
     account: Account, number: signal.Signals
 ) -> None:
     with account.engine("--strategies", "LIMIT", "--drain-s", "50", **LONG) as engine:
-        seen(lambda: statuses(account) == ["open", "open"])
+        seen(lambda: account.statuses() == ["open", "open"])
         account.venues.hit(YES_A, 38, 7)
         engine.signal(number)
         assert engine.end() == FLAT, engine.errors()
-        assert is_even_at_the_venues(account)
+        assert account.is_even()
         assert_at_rest(account, engine)
-    assert list(story(read_journal(account.journal)).outcomes.values()) == ["unwound"]
+    assert list(story(account.facts()).outcomes.values()) == ["unwound"]
 
 
 @SIGNALS
@@ -115,20 +91,20 @@ def test_fault_P4_what_cannot_be_hedged_within_the_deadline_is_parked_told_and_r
     stock(account.venues, bids=False)  # nobody buys back
     account.venues.habits("beta", refuse=1000)
     with account.engine("--strategies", "MARKET", "--drain-s", "0.2", **LONG) as engine:
-        seen(lambda: "rejected" in statuses(account))
-        seen(lambda: "filled" in statuses(account))
+        seen(lambda: "rejected" in account.statuses())
+        seen(lambda: "filled" in account.statuses())
         engine.signal(number)
         assert engine.end() == OPEN, engine.errors()
         assert any("20 alpha:m:yes outside whole baskets" in line for line in engine.last["open"])
         assert "20 alpha:m:yes outside whole baskets" in engine.errors()
-    before = story(read_journal(account.journal))  # whole, by its chain
+    before = story(account.facts())  # whole, by its chain
     assert before.outcomes == {}
     account.venues.habits()
     stock(account.venues)
     with account.engine("--until", "quiet") as engine:
         assert engine.end() == FLAT, engine.errors()
         assert_at_rest(account, engine)
-    assert is_even_at_the_venues(account)
+    assert account.is_even()
 
 
 @SIGNALS
@@ -145,8 +121,8 @@ def test_fault_P4_exposure_that_escalated_makes_the_exit_code_say_so(account: Ac
 def test_fault_P4_fills_that_may_still_be_taken_back_are_open(account: Account) -> None:
     account.venues.habits(settle_ms=(60_000.0, 60_000.0))
     with account.engine("--strategies", "MARKET", **LONG) as engine:
-        seen(lambda: statuses(account)[:2] == ["filled", "filled"])
-        seen(lambda: is_even_at_the_venues(account))
+        seen(lambda: account.statuses()[:2] == ["filled", "filled"])
+        seen(account.is_even)
         engine.signal(signal.SIGTERM)
         assert engine.end() == OPEN, engine.errors()
         assert all("are provisional" in line for line in engine.last["open"])
@@ -161,7 +137,7 @@ def test_fault_P4_nothing_is_entered_after_a_signal(account: Account) -> None:
         asked_at = time.time_ns()
         assert engine.end() == FLAT, engine.errors()
         assert_at_rest(account, engine)
-    planned = [fact.at for fact in _read(account) if fact.fact == "trade.planned"]
+    planned = [fact.at for fact in account.facts() if fact.fact == "trade.planned"]
     assert sum(at > asked_at for at in planned) <= 1  # the one that was being checked when the signal came
 
 
@@ -201,7 +177,7 @@ def test_fault_U2_an_interrupt_during_execution_loses_nothing_and_shows_what_is_
 
 def test_fault_P5_a_second_engine_is_refused_while_one_runs_and_taken_after_it_was_killed(account: Account) -> None:
     with account.engine("--strategies", "LIMIT", **LONG) as first:
-        seen(lambda: statuses(account) == ["open", "open"])
+        seen(lambda: account.statuses() == ["open", "open"])
         others = {"the same journal": account.journal, "another journal": account.folder / "other.db"}
         for which, journal in others.items():
             with account.engine(journal=journal) as second:
@@ -210,13 +186,13 @@ def test_fault_P5_a_second_engine_is_refused_while_one_runs_and_taken_after_it_w
                 assert f"process {first.pid}" in second.last["why"]
                 assert "one engine at a time" in second.last["why"]
         assert first.running
-        assert statuses(account) == ["open", "open"]
+        assert account.statuses() == ["open", "open"]
         first.kill()
         assert _facts(account, "session.started") == 1
     with account.engine("--until", "quiet") as third:
         assert third.end() == FLAT, third.errors()
         assert_at_rest(account, third)
-    assert statuses(account) == ["cancelled", "cancelled"]
+    assert account.statuses() == ["cancelled", "cancelled"]
 
 
 def test_fault_P5_another_account_is_nobodys_second_engine(account: Account) -> None:
@@ -238,11 +214,7 @@ def arbkit(*arguments: str, answer: str = "") -> subprocess.CompletedProcess[str
 
 
 def _facts(account: Account, fact: str) -> int:
-    return sum(one.fact == fact for one in _read(account))
-
-
-def _read(account: Account) -> list[Fact]:
-    return list(read_journal(account.journal)) if account.journal.exists() else []
+    return sum(one.fact == fact for one in account.facts())
 
 
 def _killed(result: dict[str, str]) -> bool:
@@ -267,7 +239,7 @@ def test_fault_U5_a_kill_by_another_process_stops_entries_within_a_second_and_su
         engine.signal(signal.SIGTERM)
         assert engine.end() == FLAT, engine.errors()
         assert_at_rest(account, engine)
-    facts = _read(account)
+    facts = account.facts()
     engaged = [fact for fact in facts if fact.fact == "kill.engaged"]
     assert [fact.get("reason") for fact in engaged] == ["a person said so"]
     assert engaged[0].at - thrown_at < NS_PER_S
@@ -295,12 +267,12 @@ def test_fault_U5_a_kill_by_another_process_stops_entries_within_a_second_and_su
 
 def test_fault_U5_a_kill_cancels_what_rests_and_finishes_what_is_lopsided(account: Account) -> None:
     with account.engine("--strategies", "LIMIT", **LONG) as engine:
-        seen(lambda: statuses(account) == ["open", "open"])
+        seen(lambda: account.statuses() == ["open", "open"])
         account.venues.hit(YES_A, 38, 7)
         assert arbkit("kill", "--journal", str(account.journal)).returncode == 0
         assert engine.until("result")["outcome"] == "unwound"
-        assert is_even_at_the_venues(account)
-        assert not {"open", "partial"} & set(statuses(account))
+        assert account.is_even()
+        assert not {"open", "partial"} & set(account.statuses())
         engine.signal(signal.SIGTERM)
         assert engine.end() == FLAT, engine.errors()
         assert_at_rest(account, engine)

@@ -188,10 +188,13 @@ def test_more_capital_than_allowed_is_seen() -> None:
 
 def test_a_trade_on_a_day_that_has_lost_too_much_is_seen() -> None:
     def careless(world: World) -> None:
-        world.engine_limits = world.limits
-        world.limits = replace(world.limits, max_daily_loss=0.01)
+        world.config = replace(world.config, max_exposure=250.0, max_unwind_loss=0.3, request_rate=40.0)
+        world.engine_limits = replace(
+            world.limits, max_total_capital=1e4, max_venue_capital=1e4, max_open_orders=200, max_daily_loss=1e4
+        )
+        world.limits = replace(world.engine_limits, max_daily_loss=0.01)
 
-    assert caught(World, "I12", "V12", "V18", tune=careless)
+    assert caught(World, "I12", "V18", tune=careless)
 
 
 class DeafWorld(World):

@@ -78,6 +78,10 @@ class BookModel:
         """Return when a book was last found broken, ns."""
         return self._books[self.home[index]].broke_at
 
+    def vouched(self, index: int) -> int:
+        """Return when a book was last known to be right, ns."""
+        return self._books[self.home[index]].vouched
+
     def agreed(self, index: int, agreed: bool | None, asked_at: int, now: int) -> None:
         """Take note of a comparison with what the venue said elsewhere."""
         self._now = now

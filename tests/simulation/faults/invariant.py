@@ -36,7 +36,20 @@ class Invariant:
         return self.world.shadow
 
 
-HOOKS = ("fact", "departs", "delivered", "order_word", "tick", "quiet", "ends", "durable", "boots", "held_up")
+HOOKS = (
+    "fact",
+    "departs",
+    "delivered",
+    "order_word",
+    "tick",
+    "quiet",
+    "ends",
+    "durable",
+    "boots",
+    "held_up",
+    "lost",
+    "compare",
+)
 
 
 Bytes = tuple[object, ...]

@@ -11,13 +11,42 @@ from tests.simulation.faults.invariant import Invariant, difference, on_yes
 from tests.simulation.faults.wire import Request
 
 if TYPE_CHECKING:
+    from tests.simulation.faults.process import Process
     from tests.simulation.faults.world import World
 
 
 class I1(Invariant):
-    """Conservation: opening + every journalled delta = ledger balance, exactly, whenever nothing is on its way."""
+    """Conservation: opening + every journalled delta = ledger balance, exactly: the servers' whenever nothing is on its
+    way, the engine's own at any time. An opening is written once, a difference only on a person's word.
+    """
 
     id = "I1"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._opened: set[str] = set()
+
+    def boots(self) -> None:
+        self._opened = {fact.key for fact in self.world.disk.facts if fact.fact == "account.opened"}
+
+    def fact(self, fact: Fact) -> None:
+        if fact.fact == "account.opened":
+            if fact.key in self._opened:
+                self.broken(f"the account at {fact.key} is opened twice")
+            self._opened.add(fact.key)
+        elif fact.fact == "account.adjusted" and not any(
+            name.partition(":")[0] == fact.key for name in self.world.operator.claiming
+        ):
+            self.broken(f"a difference at {fact.key} is written off, and nobody has claimed it")
+
+    def compare(self, process: Process) -> None:
+        assert process.engine is not None
+        memory = process.engine.checkpoint()
+        cash, shares = self.shadow.ledger()
+        for name, ours, facts in (("cash", cash, memory["cash"]), ("shares", shares, memory["shares"])):
+            said = {key: amount for key, amount in ours.items() if amount}
+            if said != facts:
+                self.broken(f"{name} in memory is {facts}, the facts come to {said}")
 
     def quiet(self) -> None:
         cash, shares = self.shadow.ledger()
@@ -33,9 +62,16 @@ class I1(Invariant):
 
 
 class I13(Invariant):
-    """Kill switch: T_kill after it is thrown no order that adds risk leaves, in whatever process, until it is released."""
+    """Kill switch: T_kill after it is thrown, or cannot be read, no order that adds risk leaves, in whatever process,
+    until it is released. What reduces is never refused for it.
+    """
 
     id = "I13"
+
+    def fact(self, fact: Fact) -> None:
+        refused = fact.fact == "order.status" and fact.get("status") == "rejected" and "kill" in str(fact.get("reason"))
+        if refused and self.shadow.orders[fact.key].purpose != "entry":
+            self.broken(f"{fact.key} reduces, and does not leave: {fact.get('reason')}")
 
     def departs(self, request: Request) -> None:
         killed = self.world.killed_at
@@ -50,10 +86,8 @@ class I15(Invariant):
 
     id = "I15"
 
-    def quiet(self) -> None:
-        process = self.world.process
-        if process is None or process.dead or process.engine is None or not process.started:
-            return
+    def compare(self, process: Process) -> None:
+        assert process.engine is not None
         try:
             memory, replayed = process.engine.checkpoint(), process.replayed()
         except JournalDamaged as error:
@@ -66,9 +100,41 @@ class I15(Invariant):
 
 
 class I17(Invariant):
-    """Data gate: no order is priced from a book that is stale, gapped, crossed or closed by what the client had heard."""
+    """Data gate: no order is priced from a book that is stale, gapped, crossed or closed by what the client had heard,
+    nor from one that was not heard since the loop was held up; no entry leaves long after it was decided, or goes to a
+    venue whose clock is known not to be ours.
+    """
 
     id = "I17"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._skewed: dict[str, int] = {}
+        self._held_up = 0  # ns, when the loop went on
+        self._lag_ns = round(1.5 * world.config.max_loop_lag_s * NS_PER_S)  # a hold-up that no watch can miss
+
+    def boots(self) -> None:
+        self._held_up = 0
+        self._skewed = {}
+
+    def held_up(self, ns: int) -> None:
+        if ns > self._lag_ns:
+            self._held_up = self.now
+
+    def delivered(self, request: Request, code: int, word: object) -> None:
+        """Take note of a venue's clock, as far as it is certain: it was read between sending and hearing."""
+        if request.kind == "time" and isinstance(word, int):
+            off = max(request.sent_at - word, word - self.now)
+            if off > self.world.config.max_clock_skew_s * NS_PER_S:
+                self._skewed[request.venue] = self.now
+            else:
+                self._skewed.pop(request.venue, None)
+
+    def departs(self, request: Request) -> None:
+        if request.kind != "submit" or self.shadow.orders[request.key].purpose != "entry":
+            return
+        if self._skewed.get(request.venue, self.now) < self.now:
+            self.broken(f"{request.key} leaves for {request.venue}, whose clock is not ours")
 
     def fact(self, fact: Fact) -> None:
         if fact.fact == "order.intent":
@@ -76,6 +142,11 @@ class I17(Invariant):
         elif fact.fact == "trade.planned":
             for book in self.shadow.trades[fact.key].books:
                 self._good(book, fact.key)
+        elif fact.fact == "order.sent" and fact.get("attempt") == 1:
+            order = self.shadow.orders[fact.key]
+            waited = (fact.at - order.at) / NS_PER_S
+            if order.purpose == "entry" and waited > self.world.config.entry_deadline_s:
+                self.broken(f"{fact.key} leaves {waited:.3f} s after it was decided")
 
     def _good(self, name: str, what: str) -> None:
         process = self.world.process
@@ -85,6 +156,8 @@ class I17(Invariant):
         why = process.model.why(book.index, self.now)
         if why and process.model.broke_at(book.index) != self.now:  # it may have been priced just before
             self.broken(f"{what} is priced from {name}: {why}")
+        if process.model.vouched(book.index) < self._held_up < self.now:
+            self.broken(f"{what} is priced from {name}, of which nothing was heard since the loop was held up")
 
 
 class I23(Invariant):

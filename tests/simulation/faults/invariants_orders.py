@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tests.simulation.faults.world import World
 
 
+ACCOUNT = {"open", "positions", "balance"}
+
+
 class I2(Invariant):
     """One intent, one order: every send of a key carries the same bytes, and the venue holds one order for it."""
 
@@ -54,24 +57,35 @@ class I2(Invariant):
 
 
 class I3(Invariant):
-    """Write-ahead: no order or cancel leaves before its intent is on the disk."""
+    """Write-ahead: no order or cancel leaves before its intent is on the disk, and no entry from another process than
+    the one that meant it.
+    """
 
     id = "I3"
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._kept: set[tuple[str, str]] = set()
+        self._meant: set[str] = set()  # by this process
+
+    def fact(self, fact: Fact) -> None:
+        if fact.fact == "order.intent":
+            self._meant.add(fact.key)
 
     def durable(self, facts: Sequence[Fact]) -> None:
         self._kept.update((fact.fact, fact.key) for fact in facts if fact.fact in ("order.intent", "order.cancel"))
 
     def boots(self) -> None:
+        self._meant = set()
         self.durable(self.world.disk.facts)
 
     def departs(self, request: Request) -> None:
         need = {"submit": "order.intent", "cancel": "order.cancel"}.get(request.kind)
         if need and (need, request.key) not in self._kept:
             self.broken(f"{request.kind} of {request.key} leaves before {need} is on the disk")
+        foreign = request.kind == "submit" and request.key not in self._meant
+        if foreign and self.shadow.orders[request.key].purpose == "entry":
+            self.broken(f"{request.key} was meant by a process that is gone, and is entered by another")
 
 
 class I4(Invariant):
@@ -150,10 +164,34 @@ class I4(Invariant):
 
 class I5(Invariant):
     """No lost order: T_resolve after faults stop every order is terminal, here and at its venue; until it is, nothing
-    new is entered on its market.
+    new is entered on its market. Nothing is entered at a venue either that this process has not heard out on orders,
+    positions and cash since it began, or since it lost the connection.
     """
 
     id = "I5"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._heard: dict[str, set[str]] = {}
+        self._lost_at: dict[str, int] = {}
+
+    def boots(self) -> None:
+        self._heard, self._lost_at = {}, {}
+
+    def lost(self, venue: str) -> None:
+        self._heard.pop(venue, None)
+        self._lost_at[venue] = self.now
+
+    def delivered(self, request: Request, code: int, word: object) -> None:
+        if request.kind in ACCOUNT and not isinstance(word, Exception):
+            self._heard.setdefault(request.venue, set()).add(request.kind)
+
+    def departs(self, request: Request) -> None:
+        if request.kind != "submit" or self.shadow.orders[request.key].purpose != "entry":
+            return
+        missing = ACCOUNT - self._heard.get(request.venue, set())
+        if missing and self._lost_at.get(request.venue) != self.now:
+            self.broken(f"{request.key} is entered at {request.venue} before {sorted(missing)} were heard")
 
     def fact(self, fact: Fact) -> None:
         if fact.fact == "trade.planned":

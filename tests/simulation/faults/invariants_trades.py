@@ -204,27 +204,43 @@ class I12(Invariant):
 
     id = "I12"
 
+    def departs(self, request: Request) -> None:
+        if request.kind == "submit" and self.shadow.orders[request.key].purpose == "entry":
+            out = [o.key for o in self.shadow.orders.values() if not o.ended and o.status != "intent"]
+            if len({*out, request.key}) > self.world.limits.max_open_orders:
+                self.broken(f"{request.key} leaves while {out} are out")
+
     def fact(self, fact: Fact) -> None:
         if fact.fact != "trade.planned":
             return
-        reserved: dict[str, int] = {}
-        for trade in self.shadow.trades.values():
-            going = not trade.over
-            for leg, book in enumerate(trade.books):
-                spent = -sum(order.money for order in trade.orders if order.leg == leg)
-                amount = trade.costs[leg] if going else max(0, spent) if trade.held(leg) > 0 else 0
-                reserved[book] = reserved.get(book, 0) + amount
         limits = self.world.limits
         today = fact.at // DAY_NS
         lost = -sum(trade.pnl for trade in self.shadow.trades.values() if trade.outcome and trade.at // DAY_NS == today)
         if lost > round(limits.max_daily_loss * MICRO):
             self.broken(f"{fact.key} starts on a day that has lost {lost}")
-        total = sum(reserved.values())
-        if total > round(limits.max_total_capital * MICRO):
-            self.broken(f"{fact.key} brings what is reserved and spent to {total}")
         venues: dict[str, int] = {}
-        for book, amount in reserved.items():
+        for book, amount in self._bound().items():
             venue = book.partition(":")[0]
             venues[venue] = venues.get(venue, 0) + amount
+        if sum(venues.values()) > round(limits.max_total_capital * MICRO):
+            self.broken(f"{fact.key} brings what is reserved and spent to {sum(venues.values())}")
         if max(venues.values()) > round(limits.max_venue_capital * MICRO):
             self.broken(f"{fact.key} brings the venues to {venues}")
+
+    def _bound(self) -> dict[str, int]:
+        """Return the dollars that are reserved or spent by book; what a person sold by hand is not spent any more."""
+        bound: dict[str, int] = {}
+        spent: dict[str, tuple[int, int]] = {}
+        for trade in self.shadow.trades.values():
+            for leg, book in enumerate(trade.books):
+                held = trade.held(leg)
+                paid = max(0, -sum(order.money for order in trade.orders if order.leg == leg))
+                if not trade.over:
+                    bound[book] = bound.get(book, 0) + trade.costs[leg]
+                elif held > 0:
+                    before = spent.get(book, (0, 0))
+                    spent[book] = (before[0] + held, before[1] + paid)
+        shares = self.shadow.ledger()[1]
+        for book, (held, paid) in spent.items():
+            bound[book] = bound.get(book, 0) + paid * min(held, shares.get(book, 0)) // held
+        return bound

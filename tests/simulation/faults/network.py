@@ -16,7 +16,7 @@ from arbkit.core.model import Order, OrderReport, OrderStatus, Side
 from arbkit.core.ports import Page, VenueOrder
 from arbkit.core.units import NS_PER_S, Cash, Price, Size
 from tests.simulation.faults.server import Exchange, ServerOrder
-from tests.simulation.faults.wire import DUPLICATE, ENDED, NO_ANSWER, Reply, Request, Unreadable, read, read_order
+from tests.simulation.faults.wire import BUG, DUPLICATE, ENDED, NO_ANSWER, Reply, Request, Unreadable, read, read_order
 
 if TYPE_CHECKING:
     from tests.simulation.faults.process import Process
@@ -48,9 +48,12 @@ class Link:
             return await answer  # for ever: nothing leaves a process that is gone
         now = self.loop.time_ns()
         request = Request(kind, self.exchange.name, order, cursor, now, answer, own)
+        task = asyncio.current_task()
+        request.asker = task.get_name() if task is not None else ""
         request.delay_ns, request.answer_delay_ns = self.way_ns(), self.way_ns()
         self.world.injector.sends(request)
         if error := self.world.injector.client_error(request):
+            self.world.on_bug(self.process, request)
             raise error
         self.world.on_departure(request)
         if not request.lost:
@@ -94,6 +97,8 @@ class Link:
             request.timer.cancel()
         word = read(request, reply, self.loop.time_ns())
         self.world.on_delivery(request, reply, word)
+        if reply.code == BUG:
+            self.world.on_bug(self.process, request)
         request.answer.set_result(word)
 
 

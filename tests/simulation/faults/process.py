@@ -23,6 +23,7 @@ from tests.simulation.faults.disk import Crashed
 from tests.simulation.faults.loop import PROCESS
 from tests.simulation.faults.network import Link, SimVenue
 from tests.simulation.faults.stream import StreamClient
+from tests.simulation.faults.switch import a_switch
 from tests.simulation.faults.wire import BUG_WORDS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Process:
         self.dead = False
         self.started = False
         self.leaving = False
+        self.leaving_at = 0
         self.booted_at = world.loop.time_ns()
         self.tasks: list[asyncio.Task[Any]] = []
         self.strategy: ExecutionStrategy = rng.choice(world.strategies)
@@ -86,7 +88,7 @@ class Process:
                 clock=world.clock,
                 journal=self.journal,
                 pairs=PairBook.assumed(world.table),
-                kill=world.switch,
+                kill=a_switch(world.folder),
                 books=world.table.books,
             )
             self.books.on_lost.append(self._lost)
@@ -126,11 +128,12 @@ class Process:
 
     def _lost(self, name: str) -> None:
         if self.engine is not None and not self.dead:
+            self.world.invariants.tell("lost", name)
             self.engine.venue_lost(name)
 
     def _connected(self, name: str) -> None:
         if self.engine is not None and self.started and not self.dead:
-            self.spawn(self._back(name), f"{name} is back")
+            self.spawn(self._back(name), f"back at {name}")
 
     async def _back(self, name: str) -> None:
         assert self.engine is not None
@@ -210,6 +213,7 @@ class Operator:
         self.world = world
         self._rng = rng
         self._busy: set[str] = set()
+        self.claiming: list[str] = []  # what a claim is under way for
         self.patient = rng.random() < 0.5  # acknowledges only what can change no more
 
     def fact(self, fact: Fact) -> None:
@@ -255,6 +259,7 @@ class Operator:
 
     async def _claimed(self, process: Process, name: str) -> None:
         assert process.engine is not None
+        self.claiming.append(name)
         try:
             self.world.note("person", "claims", name)
             await process.engine.claim(name)
@@ -264,6 +269,8 @@ class Operator:
             pass  # the client's bug that a fault put there
         except ArbkitError as error:
             self.world.violated("claim", f"{name}: {error!r}")
+        finally:
+            self.claiming.remove(name)
 
     def _resume(self, process: Process) -> None:
         if self.world.shadow.halted and process.engine is not None:

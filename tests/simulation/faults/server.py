@@ -366,7 +366,7 @@ class Exchange:
         return placed
 
     def outside_trade(self, book: Book, price: int, shares: int) -> None:
-        """Somebody buys on our account by hand."""
+        """Somebody buys on our account by hand, or sells (`shares` below zero)."""
         self.cash -= cost(price, shares)
         self.shares[book.index] = self.shares.get(book.index, 0) + shares
         self.settled[book.index] = self.settled.get(book.index, 0) + shares

@@ -125,6 +125,7 @@ class Shadow:
         self.cash: dict[str, int] = {}  # by venue, opening and claims; without fills
         self.shares: dict[str, int] = {}  # by book, likewise
         self.blocked: dict[str, int] = {}
+        self.claimed: set[str] = set()  # orders of strangers, by the venue's id
         self.halted = ""
         self.count = 0
         for fact in facts:
@@ -235,6 +236,7 @@ class Shadow:
 
     def _market_claimed(self, fact: Fact, data: dict[str, Any]) -> None:
         self.blocked.pop(fact.key, None)
+        self.claimed.update(data.get("orders", ()))
 
     def _engine_halted(self, fact: Fact, data: dict[str, Any]) -> None:
         self.halted = data["reason"]

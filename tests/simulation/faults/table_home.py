@@ -108,8 +108,26 @@ class P6(Fault):
     at_most = 1
     lasts = (16.0, 30.0)
 
+    def draw(self) -> None:
+        self.watch = self.rng.random() < 0.25
+
+    def begins(self) -> None:
+        if self.watch:
+            self.world.clock.breaks = self._breaks
+
+    def ends(self) -> None:
+        self.world.clock.breaks = lambda: False
+
+    def _breaks(self) -> bool:
+        """Fail in the engine's watch on the clock, once it has taken its first look."""
+        if not self.left or self.world.process is None or not self.world.process.started:
+            return False
+        self.struck("a watch")
+        self.world.on_watch_bug()
+        return True
+
     def client_error(self, request: Request) -> Exception | None:
-        if self.left and request.kind in ("time", "open", "positions", "status"):
+        if self.left and not self.watch and request.kind in ("time", "open", "positions", "status"):
             self.struck(request.kind)
             return RuntimeError(BUG_WORDS)
         return None

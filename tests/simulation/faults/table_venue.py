@@ -65,7 +65,19 @@ class V3(OnSubmit):
 
 class V4(OnSubmit):
     id, says = "V4", "5xx, 408 or a broken connection after sending"
-    at_most = 3
+
+    def draw(self) -> None:
+        super().draw()
+        self.storm = self.rng.random() < 0.25  # everything about orders, for as long as it lasts
+
+    @property
+    def left(self) -> bool:
+        return self.storm or self.count < 3
+
+    def meant(self, request: Request) -> bool:
+        if self.storm:
+            return request.venue == self.venue and request.kind in ("submit", "status", "cancel")
+        return super().meant(request)
 
     def arrives(self, request: Request, exchange: Exchange) -> None:
         if self.meant(request) and self.rng.random() < 0.5:
@@ -344,6 +356,11 @@ class V19(Fault):
     id, says = "V19", "what is left is below the smallest order"
     at_most = 3
 
+    def draw(self) -> None:
+        for name, exchange in self.world.exchanges.items():
+            if any(book.min_size > MICRO for book in exchange.books.values()):
+                self.venue = name
+
     def most_of(self, exchange: Exchange, placed: ServerOrder) -> int:
         least = exchange.books[placed.order.book.market.id].min_size
         if exchange.name == self.venue and self.left and least > MICRO and placed.order.size > least:
@@ -463,7 +480,7 @@ class V24(Fault):
 
 class V25(Fault):
     id, says = "V25", "of the fills of one order some fail at settlement"
-    at_most = 2
+    at_most = 1
 
     def settlement(self, exchange: Exchange, fill: ServerFill, after: float, ends: str) -> tuple[float, str]:
         placed = exchange.orders[fill.key]
@@ -577,22 +594,32 @@ class V32(Fault):
 
     def draw(self) -> None:
         self.book = self.a_book()
-        self.what = self.rng.choice(("order", "position"))
-        self.order: ServerOrder | None = None
+        self.what = self.rng.choice(("order", "position", "sale"))
 
     def begins(self) -> None:
         book = self.book
         price = (book.middle - 6) * book.tick
         shares = self.rng.randint(5, 20) * MICRO
         if self.what == "order":
-            self.order = self.exchange.outside_order(book.yes, price, shares)
-        else:
+            self.exchange.outside_order(book.yes, price, shares)
+        elif self.what == "position":
             self.exchange.outside_trade(book.yes, price, shares)
+        else:
+            return  # there is nothing to sell yet
         self.struck(self.what, book.yes.name)
 
-    def ends(self) -> None:
-        if self.order is not None and self.order.rests:
-            self.exchange.end(self.order)
+    def fact(self, name: str, key: str) -> None:
+        if self.what == "sale" and name == "trade.done" and self.left:
+            self.world.loop.after(self.rng.uniform(0.1, 2.0), self._sells)
+
+    def _sells(self) -> None:
+        """Sell all that is settled of some book that we hold."""
+        for exchange in self.world.exchanges.values():
+            for index in exchange.shares:
+                shares = exchange.sellable(index)
+                if self.left and shares > 0 and not any(o.rests for o in exchange.orders.values()):
+                    exchange.outside_trade(exchange.by_index[index], 400_000, -shares)
+                    self.struck(self.what, exchange.by_index[index].name)
 
 
 VENUE_FAULTS: tuple[type[Fault], ...] = (

@@ -61,6 +61,7 @@ class Request:
     sent_at: int
     answer: asyncio.Future[object]
     own: bool = False  # asked by the client itself, to understand another answer
+    asker: str = ""  # the task that asks
     timer: asyncio.TimerHandle | None = None
     # What became of it, for faults and invariants
     lost: bool = False

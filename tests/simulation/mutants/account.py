@@ -62,10 +62,11 @@ ACCOUNT = (
         "the_ledger_knows_no_fees",
         "price times size is what it cost",
         (
-            '    """Return what a fill does to cash, its fee included; both roundings are against us."""\n',
-            "    fill = replace(fill, fee=Cash(0))\n",
+            "    def _count(self, order: Order, fill: Fill, sign: int) -> None:\n",
+            "    def _count(self, order: Order, fill: Fill, sign: int) -> None:\n"
+            "        from dataclasses import replace\n\n"
+            "        fill = replace(fill, fee=Cash(0))\n",
         ),
-        ("from dataclasses import dataclass, field\n\nfrom arbkit.core.model import Fill, Order, Side\n", "from dataclasses import dataclass, field, replace\n\nfrom arbkit.core.model import Fill, Order, Side\n"),
     ),
     mutant(
         "a_void_is_counted_twice",

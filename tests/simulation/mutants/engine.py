@@ -52,7 +52,7 @@ ENGINE = (
         "a_restart_forgets_what_escalated",
         "it was a person's already",
         (
-            "                self._executor.restore_escalated(found, state.trade(name), sent_at)\n",
+            "                self._executor.restore_escalated(state, name, sent_at)\n",
             "                continue\n",
         ),
     ),
@@ -72,8 +72,7 @@ ENGINE = (
         "compare in the background, trade at once",
         (
             "        for name, why in (await self.reconciler.compare_all()).items():\n"
-            "            self._unheard[name] = why\n"
-            "            self._pause(name, self._clock.now() + FOR_NOW_NS, why)\n",
+            "            self._pause(f\"{name}/comparison\", FOREVER, why)\n",
             "",
         ),
     ),
@@ -95,7 +94,10 @@ ENGINE = (
     mutant(
         "a_failed_watch_never_comes_back",
         "its task ends, and nobody asks for its exception",
-        ("                self._failed(name, error)\n", "                return\n"),
+        (
+            "                self._failed(name, error)\n\n    async def _insisted",
+            "                return\n\n    async def _insisted",
+        ),
         faults=("P6", "V32"),
     ),
     mutant(
@@ -131,7 +133,7 @@ ENGINE = (
     mutant(
         "a_held_up_loop_is_not_noticed",
         "it was only some seconds",
-        ("        if late > self._config.max_loop_lag_s:\n", "        if False:\n"),
+        ("        if gap > self._config.max_loop_lag_s:\n", "        if False:\n"),
     ),
     mutant(
         "a_venue_of_another_time_is_trusted",

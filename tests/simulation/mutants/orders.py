@@ -50,21 +50,26 @@ ORDERS = (
         "a_timeout_means_that_nothing_was_sent",
         "an exception while sending: it can be sent again, and be given up later",
         (
-            "            sending.unanswered += 1\n"
             '            self._unknown(work, leg, order, str(lost) or "no answer in time")',
-            "            return VenueUnavailable(str(lost))",
+            "            sending.unanswered -= 1\n            return VenueUnavailable(str(lost))",
         ),
     ),
     mutant(
         "not_found_is_a_refusal",
         "the venue does not know it: it never arrived",
-        ("now() >= sending.last_at + self._terms.late_ns:", "now() >= sending.last_at:"),
+        (
+            "now >= max(sending.last_at + self._terms.late_ns, sending.missed_at + APART_NS):",
+            "now >= sending.last_at:",
+        ),
         ("if sending.missing >= 2:", "if sending.missing >= 1:"),
     ),
     mutant(
         "not_found_twice_is_a_refusal",
         "asked twice, to be sure, and at once",
-        ("now() >= sending.last_at + self._terms.late_ns:", "now() >= sending.last_at:"),
+        (
+            "now >= max(sending.last_at + self._terms.late_ns, sending.missed_at + APART_NS):",
+            "now >= sending.last_at:",
+        ),
     ),
     mutant(
         "one_not_found_after_the_horizon_is_enough",
@@ -90,20 +95,20 @@ ORDERS = (
         "a_cancel_that_was_refused_is_a_cancel",
         "it cannot be cancelled any more, so it is gone",
         (
-            "        except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either\n"
-            '            return self._unanswered(work, leg, order, "cancel", silent)',
-            "        except (VenueError, TimeoutError):\n"
-            '            return self._moved(work, leg, order, OrderStatus.CANCELLED, "cannot be cancelled any more")',
+            '            return self._unanswered(work, leg, order, "cancel", silent)\n',
+            '            return self._moved(work, leg, order, OrderStatus.CANCELLED, "cannot be cancelled any more")\n',
         ),
     ),
     mutant(
         "a_fill_after_the_end_is_ignored",
         "the order is over: what comes now is old news",
         (
-            "            order = self._hear_fill(order, fill)\n",
-            "            if order.is_final and all(known.trade_id != fill.trade_id for known in order.fills):\n"
-            "                continue\n"
-            "            order = self._hear_fill(order, fill)\n",
+            "            for fill in report.fills:\n                with_it = order.with_fill(fill)\n",
+            "            known = [fill.trade_id for fill in before.fills]\n"
+            "            for fill in report.fills:\n"
+            "                if before.is_final and fill.trade_id not in known:\n"
+            "                    continue\n"
+            "                with_it = order.with_fill(fill)\n",
         ),
     ),
     mutant(
@@ -160,7 +165,13 @@ ORDERS = (
         "a_resend_passes_no_gate",
         "it was allowed once, so it may be sent again",
         ("            if work.interrupted or late or (", "            if late or ("),
-        ("        if self._risk.may_send(order, work.trade, now):\n            return False\n", ""),
+        ("        if self._risk.may_send(order, work.trade, now) or self._in_the_way(work, order):\n            return False\n", ""),
+    ),
+    mutant(
+        "two_orders_of_ours_may_meet",
+        "each trade knows its own orders",
+        ("        if reason := self._in_the_way(work, order) or await self._turn(", "        if reason := await self._turn("),
+        faults=("V24", "V25"),
     ),
     mutant(
         "a_stale_entry_leaves",

@@ -44,9 +44,9 @@ TRADES = (
         "every_try_has_its_own_deadline",
         "the clock starts anew with each try to undo",
         (
-            "            plan = choose(work.trade, self._views(work.trade), self._terms, barred)\n",
+            "            plan = self._plan_undo(work, barred)\n",
             "            work.imbalance_at = self._clock.now()\n"
-            "            plan = choose(work.trade, self._views(work.trade), self._terms, barred)\n",
+            "            plan = self._plan_undo(work, barred)\n",
         ),
     ),
     mutant(

@@ -184,7 +184,7 @@ def test_fault_F1_a_cut_off_gzip_is_refused_with_its_last_whole_line(tmp_path: P
         ("k.csv", gzip.compress(b"a,b\n", mtime=0), "k.csv: holds gzip, which its name does not say: unpack it"),
         (
             "k.csv.gz",
-            gzip.compress(gzip.compress(b"a,b\n", mtime=0)),
+            gzip.compress(gzip.compress(b"a,b\n", mtime=0), mtime=0),
             "k.csv.gz: holds gzip, which its name does not say",
         ),
         ("k.csv.bz2", bz2.compress(b"a,b\n"), "k.csv.bz2: holds bzip2"),

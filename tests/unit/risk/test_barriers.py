@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arbkit.core.errors import ConfigError
+from arbkit.core.units import FOREVER
 from arbkit.risk.barriers import Barriers
 from tests.unit.risk.desk import NO_A, NO_B, NOW, YES_A, YES_B
 
@@ -55,6 +56,19 @@ def test_of_two_pauses_the_later_word_counts() -> None:
     assert barriers.refusal(BOTH, NOW + 5) == ""
     barriers.pause("beta", NOW + 3_000_000_000, "longer")
     assert barriers.refusal(BOTH, NOW) == "beta is paused for 3.0 s: longer"
+
+
+def test_pauses_for_several_reasons_each_end_by_themselves_and_the_longest_bars() -> None:
+    barriers = Barriers()
+    barriers.pause("beta", NOW + 2_000_000_000, "maintenance")
+    barriers.pause("beta/clock", NOW + 1_000_000_000, "its clock is off")
+    assert barriers.refusal(BOTH, NOW) == "beta is paused for 2.0 s: maintenance"
+    barriers.pause("beta", NOW, "over")
+    assert barriers.refusal(BOTH, NOW) == "beta is paused for 1.0 s: its clock is off"
+    assert barriers.refusal(BOTH, NOW + 1_000_000_000) == ""
+    barriers.pause("beta/line", FOREVER, "its connection is lost")
+    assert barriers.refusal(BOTH, NOW) == "beta is paused until it is heard: its connection is lost"
+    assert barriers.refusal([YES_A], NOW) == ""
 
 
 def test_barriers_are_listed_by_name_and_can_be_put_up_again_from_the_lists() -> None:

@@ -72,6 +72,8 @@ def test_intents_count_when_they_are_about_to_be_sent() -> None:
     assert exposure_of(put(trade, order), intents=True) == cash("40")
     sale = an_order(trade, 0, "20", status=S.INTENT, side=Side.SELL, purpose=Purpose.TRIM)
     assert reach(put(bought(trade, 0, "80"), sale).legs[0], intents=True) == (shares(60), shares(80))
+    dear = an_order(trade, limit="0.60", status=S.INTENT)
+    assert exposure_of(put(trade, dear), intents=True) == cash("60")
     ended = an_order(trade, status=S.REJECTED)
     assert may_fill(ended, intents=True) == 0
 

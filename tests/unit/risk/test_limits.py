@@ -106,6 +106,16 @@ def test_a_leg_without_shares_holds_nothing_whatever_it_lost() -> None:
     assert risk.state().held == ()
 
 
+def test_what_came_without_a_trade_counts_as_held() -> None:
+    risk = a_desk(RiskLimits(max_total_capital=195))
+    risk.adopted(YES_A, shares(100))
+    assert asked(risk) == ""
+    risk.adopted(YES_A, 1)
+    assert asked(risk) == "limit max_total_capital: 195.000001 of 195.00 dollars; largest size allowed 99"
+    risk.adopted(YES_A, -1)
+    assert asked(risk) == ""
+
+
 def test_what_was_never_reserved_changes_nothing() -> None:
     risk = a_desk()
     risk.finish(ended(whole(a_trade()), Outcome.REFUSED, pnl="-5"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from arbkit.core.model import Kind
 from arbkit.core.units import Cash, cash
 from arbkit.risk.stakes import Place, Stake, Stakes, intended, larger, market_of, pair_of, total
@@ -50,3 +52,28 @@ def test_freeing_takes_from_the_places_of_a_book_in_order_and_never_more_than_th
 def test_of_two_stakes_in_one_place_each_number_is_the_larger() -> None:
     here = at("a:m:yes")
     assert larger(Stake(here, 1, 20), Stake(here, 2, 10)) == Stake(here, 2, 20)
+
+
+def test_shares_that_came_without_a_trade_count_at_a_dollar_each() -> None:
+    stakes = Stakes()
+    stakes.adopt(YES_A, 7)
+    stakes.adopt(YES_A, 0)
+    assert stakes.rows() == (Stake(at("alpha:m:yes"), 7, 7),)
+    nameless = replace(NO_B, market=replace(NO_B.market, event=None))
+    stakes.adopt(nameless, 1)
+    assert stakes.rows()[1] == Stake(at("beta:m:no", event=""), 1, 1)
+
+
+def test_shares_that_went_without_a_trade_take_their_part_of_the_capital_along() -> None:
+    stakes = Stakes(
+        [Stake(at("alpha:m:yes", "e"), 4, 100), Stake(at("alpha:m:yes", "f"), 4, 60), Stake(at("beta:m:no"), 9, 9)]
+    )
+    stakes.adopt(YES_A, -1)
+    assert stakes.rows()[0] == Stake(at("alpha:m:yes", "e"), 3, 75)
+    stakes.adopt(YES_A, -5)
+    assert stakes.rows() == (Stake(at("alpha:m:yes", "f"), 2, 30), Stake(at("beta:m:no"), 9, 9))
+    stakes.adopt(YES_A, -99)
+    assert stakes.rows() == (Stake(at("beta:m:no"), 9, 9),)
+    stakes.adopt(YES_B, 5)
+    stakes.adopt(YES_B, -2)  # the other book of the market comes first and is left alone
+    assert stakes.rows() == (Stake(at("beta:m:no"), 9, 9), Stake(at("beta:m:yes"), 3, 3))
