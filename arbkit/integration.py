@@ -123,6 +123,7 @@ class ArbitrageExecutionEngine:
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again
         self._ordinals = count()
         self._closing = self._started = False
+        self._inherited: list[str] = []  # trades of another process that are not taken up yet
         self._journal = journal
         self._killed = ""
         self._pauses: dict[str, int] = {}  # what this engine has paused, "venue/reason": until (ns)
@@ -160,7 +161,8 @@ class ArbitrageExecutionEngine:
         )
         for name in until_heard(state):
             self.risk.pause_venue(name, began, "")
-        await self._record.durable()
+        self._inherited = list(state.trades)
+        await self._record.durable(reducing=True)  # what was left open is evened on a full disk too
         await self.reconciler.opening()
         self._read_switch()
         self._supervisor.repeat(self._heed_switch, KILL_CHECK_S, "the kill switch")
@@ -196,6 +198,7 @@ class ArbitrageExecutionEngine:
             if found.done is not None:
                 self._executor.restore_escalated(state, name, sent_at)
         resumed = [self._executor.resume(state, found.trade.id, sent_at) for found in state.interrupted()]
+        self._inherited = []
         results = []
         for answer in await asyncio.gather(*resumed, return_exceptions=True):
             if isinstance(answer, BaseException):
@@ -230,7 +233,8 @@ class ArbitrageExecutionEngine:
 
     def open(self) -> tuple[str, ...]:
         """Return what is not over, in words: orders without a last word, shares outside whole baskets, unsettled fills."""
-        return self._executor.open()
+        left = tuple(f"{name}: left by another process, and not taken up yet" for name in self._inherited)
+        return left + self._executor.open()
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what the engine has in memory as plain values: equal to what a replay of its journal gives."""
@@ -314,6 +318,7 @@ class ArbitrageExecutionEngine:
     async def _execute(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> ExecutionResult:
         now = self._clock.now()
         trade = undecided(opportunity, strategy, self._trade_id(opportunity, strategy))
+        self._read_switch()  # a release is on record before anything is entered after it
         if self._needs_start:
             return self._executor.refuse(trade, "the engine keeps an account: start it first", now)
         views = [self._feed.view(leg) for leg in opportunity.basket.legs]

@@ -174,7 +174,7 @@ class ParallelExecutor(TradeDesk):
         self._forget_closed(work)
 
     async def _to_the_end(self, trade_id: str, steps: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
-        task = asyncio.ensure_future(steps)
+        task = self._supervisor.spawn(steps, f"trade {trade_id}")  # so that a stop ends it, parked on record
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -40,7 +40,7 @@ async def run_session(
 
     A signal, or the cancelling of this call, stops entries at once, cancels what rests and gives what is lopsided
     `drain_s` (by default twice T_hedge) to be finished; what is not finished by then is parked. What is still open is
-    logged, line by line. A signal that comes again changes nothing: the deadline stands.
+    logged, line by line. A signal that comes again changes nothing: the deadline stands; a second cancelling ends it.
     """
     patience = 2 * engine.config.hedge_timeout_s if drain_s is None else drain_s
     asked, over = asyncio.Event(), asyncio.Event()
@@ -63,7 +63,10 @@ async def run_session(
         except asyncio.CancelledError:
             cancelled = True
             stop()
-        await asyncio.gather(engine.drain(patience), _within(patience, over))
+        try:
+            await asyncio.gather(engine.drain(patience), _within(patience, over))
+        except asyncio.CancelledError:
+            cancelled = True
         code = await _closed(engine, main)
     finally:
         _restore(before)
@@ -90,12 +93,12 @@ async def _closed(engine: ArbitrageExecutionEngine, main: asyncio.Task[None]) ->
     if main.done() and not main.cancelled() and (error := main.exception()) is not None:
         log.error("session.ended", extra={"error": f"{type(error).__name__}: {error}"}, exc_info=error)
         code = Exit.REFUSED
-    left = engine.open()
     try:
         await engine.stop()
     except (ArbkitError, OSError) as error:
         log.error("session.record", extra={"error": str(error)})
         code = Exit.REFUSED
+    left = engine.open()  # from here on nothing of it changes any more
     for line in left:
         log.warning("session.open", extra={"what": line})
     return Exit.OPEN if left else code

@@ -107,6 +107,25 @@ def test_fault_P4_a_session_ends_within_its_deadline_and_leaves_no_task_behind()
     virtual(main())
 
 
+def test_fault_U2_a_session_that_is_cancelled_twice_waits_no_longer_and_is_stopped_all_the_same() -> None:
+    async def main() -> None:
+        rig = Rig()
+        rig.beta.script(NO_B, *[Answer(lost="silence", status_lost=99, cancel_lost=99)] * 9)
+        engine = engine_of(rig)
+        session = asyncio.ensure_future(run_session(engine, partial(engine.scan_and_execute, MARKET, 1)))
+        await asyncio.sleep(1.0)
+        session.cancel()
+        await asyncio.sleep(0.5)
+        assert not session.done()  # it waits for the hedge, twice T_hedge at most
+        session.cancel()
+        await asyncio.sleep(0.1)
+        assert session.cancelled()
+        assert engine.halted == "the engine is closing"
+        assert any("outside whole baskets" in line for line in engine.open())
+
+    virtual(main())
+
+
 async def left_lopsided(rig: Rig) -> tuple[Fact, ...]:
     """Return the facts of an engine whose first leg was filled and whose second leg nobody answers for."""
     rig.beta.script(NO_B, *[Answer(lost="silence", status_lost=99, cancel_lost=99)] * 9)
@@ -145,7 +164,7 @@ def test_fault_P4_a_session_that_is_ended_before_it_took_over_does_not_call_the_
         past = await left_lopsided(rig)
         engine = engine_of(rig, kept(past, Slow()))
         await interrupted(run_session(engine, asyncio.Event().wait, past, drain_s=0.5), 1.0)
-        assert any("outside whole baskets" in line for line in engine.open())
+        assert any("not taken up yet" in line for line in engine.open())
 
     virtual(main())
 

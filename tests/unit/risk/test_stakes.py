@@ -66,14 +66,14 @@ def test_shares_that_came_without_a_trade_count_at_a_dollar_each() -> None:
 
 def test_shares_that_went_without_a_trade_take_their_part_of_the_capital_along() -> None:
     stakes = Stakes(
-        [Stake(at("alpha:m:yes", "e"), 4, 100), Stake(at("alpha:m:yes", "f"), 4, 60), Stake(at("beta:m:no"), 9, 9)]
+        [Stake(at("alpha:m:yes", "e"), 4, 100), Stake(at("alpha:m:yes", "f"), 4, 60), Stake(at("beta:m:no"), 9, 90)]
     )
     stakes.adopt(YES_A, -1)
     assert stakes.rows()[0] == Stake(at("alpha:m:yes", "e"), 3, 75)
     stakes.adopt(YES_A, -5)
-    assert stakes.rows() == (Stake(at("alpha:m:yes", "f"), 2, 30), Stake(at("beta:m:no"), 9, 9))
+    assert stakes.rows() == (Stake(at("alpha:m:yes", "f"), 2, 30), Stake(at("beta:m:no"), 9, 90))
     stakes.adopt(YES_A, -99)
-    assert stakes.rows() == (Stake(at("beta:m:no"), 9, 9),)
+    assert stakes.rows() == (Stake(at("beta:m:no"), 9, 90),)
     stakes.adopt(YES_B, 5)
     stakes.adopt(YES_B, -2)  # the other book of the market comes first and is left alone
-    assert stakes.rows() == (Stake(at("beta:m:no"), 9, 9), Stake(at("beta:m:yes"), 3, 3))
+    assert stakes.rows() == (Stake(at("beta:m:no"), 9, 90), Stake(at("beta:m:yes"), 3, 3))
