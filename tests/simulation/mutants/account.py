@@ -87,6 +87,7 @@ ACCOUNT = (
         "the_bound_on_capital_is_not_checked",
         "the limit is in the settings",
         ('    Cap("max_total_capital", "dollars", lambda _: EVERYTHING),\n', ""),
+        faults=("V26",),
     ),
     mutant(
         "the_bound_on_a_venue_is_not_checked",
@@ -101,14 +102,20 @@ ACCOUNT = (
     mutant(
         "running_trades_reserve_nothing",
         "only what is held counts",
-        ("        promised = [stake for one in reserved for stake in one.stakes]\n", "        promised = [stake for one in reserved for stake in one.taken]\n"),
+        ("        promised = [stake for one in reserved for stake in one.stakes]\n", "        promised = []\n"),
+        faults=("V26",),
+        first=120,
     ),
     mutant(
         "an_unknown_order_is_released",
-        "it timed out: its reservation is free again",
+        "it timed out and a person has seen it: its reservation is free again",
         (
             "            closed=all(order.is_final and order.is_settled for order in orders),\n",
             "            closed=all((order.is_final or order.status.value == 'unknown') and order.is_settled for order in orders),\n",
+        ),
+        (
+            '        self._record.note("trade.acknowledged", trade_id)\n',
+            '        self._record.note("trade.acknowledged", trade_id)\n        self._risk.acknowledge(trade_id)\n',
         ),
     ),
 )  # fmt: skip

@@ -26,6 +26,8 @@ ENGINE = (
             '            self._record.note("kill.engaged", "engine", reason=why)\n            self._executor.interrupt()\n',
             '            self._record.note("kill.engaged", "engine", reason=why)\n',
         ),
+        faults=("V1",),
+        first=230,
     ),
     mutant(
         "the_switch_stops_undoing_too",
@@ -55,6 +57,7 @@ ENGINE = (
             "                self._executor.restore_escalated(state, name, sent_at)\n",
             "                continue\n",
         ),
+        faults=("P4", "V3"),
     ),
     mutant(
         "a_restart_forgets_what_ran",
@@ -66,6 +69,7 @@ ENGINE = (
         "trades are numbered from zero in each process",
         ("        self._ordinals = count(state.count)", "        self._ordinals = count()"),
         ('return f"{opportunity.id}.{strategy.value.lower()}.', 'return f"{opportunity.basket.id}.{strategy.value.lower()}.'),
+        faults=("P4",),
     ),
     mutant(
         "entries_before_the_comparison",
@@ -75,21 +79,25 @@ ENGINE = (
             "            self._pause(f\"{name}/comparison\", FOREVER, why)\n",
             "",
         ),
+        faults=("P2",),
     ),
     mutant(
         "a_drain_leaves_rests",
         "what rests may still be filled",
         ("        self._closing = why\n        self.interrupt()\n", "        self._closing = why\n"),
+        faults=("P4",),
     ),
     mutant(
         "a_drain_goes_on_entering",
         "the trades that run are finished as they were meant",
         ("        self._closing = why\n        self.interrupt()\n", "        pass\n"),
+        faults=("P4",),
     ),
     mutant(
         "a_failed_task_is_swallowed",
         "except Exception: pass",
         ('        self._record.halt(f"{name} failed: {type(error).__name__}: {error}", error)', "        pass"),
+        faults=("P6",),
     ),
     mutant(
         "a_failed_watch_never_comes_back",
@@ -104,6 +112,7 @@ ENGINE = (
         "a_failed_leg_is_swallowed",
         "gather(..., return_exceptions=True), and nobody looks",
         ('                self._record.halt(f"{type(answer).__name__}: {answer}", answer)\n                work.notes.append(self._record.halted)', "                pass"),
+        faults=("P7",),
     ),
     mutant(
         "the_replay_skips_settlements",
@@ -129,11 +138,13 @@ ENGINE = (
         "a_halt_ends_with_the_process",
         "a restart clears it",
         ("        self._record.halted = state.halted\n", ""),
+        faults=("P4", "V11"),
     ),
     mutant(
         "a_held_up_loop_is_not_noticed",
         "it was only some seconds",
         ("        if gap > self._config.max_loop_lag_s:\n", "        if False:\n"),
+        faults=("P8",),
     ),
     mutant(
         "a_venue_of_another_time_is_trusted",

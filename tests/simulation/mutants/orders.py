@@ -80,6 +80,7 @@ ORDERS = (
         "the_refusal_of_a_resend_is_the_end",
         "the venue said no, so there is no order",
         ("            if sending.unanswered:\n", "            if False:\n"),
+        faults=("V3", "V6"),
     ),
     mutant(
         "a_cancel_that_was_answered_is_a_cancel",
@@ -140,7 +141,7 @@ ORDERS = (
         "a journal that fails is logged, trading goes on",
         (
             '            return f"the journal does not keep its intent: {error}"',
-            '            log.error("journal.failed")',
+            "            pass",
         ),
     ),
     mutant(
@@ -172,11 +173,13 @@ ORDERS = (
         "each trade knows its own orders",
         ("        if reason := self._in_the_way(work, order) or await self._turn(", "        if reason := await self._turn("),
         faults=("V24", "V25"),
+        first=150,
     ),
     mutant(
         "a_stale_entry_leaves",
         "what was decided is sent, however long the disk took",
         ("if waited > self._terms.entry_ns if adding else self._too_late(work):", "if not adding and self._too_late(work):"),
+        faults=("D3",),
     ),
     mutant(
         "more_than_asked_is_fine",

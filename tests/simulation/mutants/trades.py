@@ -21,11 +21,13 @@ TRADES = (
             "            if isinstance(answer, Exception):\n"
             "                work.trade = before\n",
         ),
+        faults=("P7",),
     ),
     mutant(
         "the_legs_are_copies",
         "each leg's coroutine keeps its own copy of its leg and writes it back",
         ("return self.put(self.leg(leg.index).with_order(order), now)", "return self.put(leg.with_order(order), now)"),
+        faults=("V24",),
     ),
     mutant(
         "an_undo_is_not_verified",
@@ -48,6 +50,7 @@ TRADES = (
             "            work.imbalance_at = self._clock.now()\n"
             "            plan = self._plan_undo(work, barred)\n",
         ),
+        faults=("S4",),
     ),
     mutant(
         "undoing_has_no_deadline",

@@ -37,9 +37,15 @@ def trial(first: int, seeds: int, faults: tuple[str, ...]) -> Verdict:
     from tests.simulation.faults.world import World
 
     for count, seed in enumerate(range(first, first + seeds), 1):
-        outcome = World(seed, only=faults or None).run()
-        if outcome.violation:
-            return Verdict(CAUGHT, count, seed, outcome.violation)
+        world = World(seed, only=faults or None)
+        try:
+            said = world.run().violation
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - what is left of a world that is over may fall apart in any way
+            said = str(world.violation or repr(error))
+        if said:
+            return Verdict(CAUGHT, count, seed, said)
     return Verdict(SURVIVED, seeds)
 
 
