@@ -6,30 +6,21 @@ import asyncio
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from random import Random
 from typing import Any
 
 from arbkit.backtest.loop import run_virtual
 from arbkit.books.stream_events import Message
 from arbkit.books.stream_line import StreamConfig
-from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.grid import Grid
 from arbkit.core.model import (
-    Basket,
     Book,
     ExecutionResult,
     ExecutionStrategy,
-    Kind,
-    Market,
-    MarketTable,
     OrderReport,
-    Pair,
 )
-from arbkit.core.units import MICRO, NS_PER_S, Cash, Size
-from arbkit.detection.baskets import baskets
-from arbkit.history.markets import market_table
+from arbkit.core.units import NS_PER_S
 from arbkit.journal.codec import digest
 from arbkit.journal.memory import Fact
 from arbkit.risk.bounds import RiskLimits
@@ -41,12 +32,13 @@ from tests.simulation.faults.market import ServerBook
 from tests.simulation.faults.network import SimVenue
 from tests.simulation.faults.process import Operator, Process
 from tests.simulation.faults.server import Exchange
+from tests.simulation.faults.setting import SimClock, a_config, a_table, some_limits
 from tests.simulation.faults.shadow import Shadow
 from tests.simulation.faults.stream import StreamClient
 from tests.simulation.faults.switch import PLACE, SimFolder, a_switch
 from tests.simulation.faults.table import FAULTS
 from tests.simulation.faults.timeline import Timeline
-from tests.simulation.faults.wire import BUG_WORDS, Reply, Request
+from tests.simulation.faults.wire import Reply, Request
 
 START = 1_780_000_000 * NS_PER_S
 DAY_S = 86_400
@@ -68,53 +60,6 @@ class Outcome:
     digest: str
     violation: str = ""
     timeline: list[str] = field(default_factory=list)
-
-
-class SimClock(LoopClock):
-    """Virtual time, and a wall clock that somebody may set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jump_ns = 0
-        self.breaks: Callable[[], bool] = lambda: False
-
-    def jump(self) -> int:
-        if self.breaks():
-            raise RuntimeError(BUG_WORDS)
-        return self.jump_ns
-
-
-def a_market(venue: str, name: str, min_size: int, *, exhaustive: bool = False) -> Market:
-    return Market(
-        venue=venue,
-        id=name,
-        event="e",
-        outcome=name,
-        payout=Cash(MICRO),
-        exclusive=True,
-        exhaustive=exhaustive,
-        void="half",
-        grids=((0, Grid.of_tick("0.01")),),
-        lot=Size(MICRO),
-        min_size=Size(min_size * MICRO),
-    )
-
-
-@lru_cache(maxsize=64)
-def a_table(shape: str, min_size: int) -> tuple[MarketTable, tuple[Basket, ...]]:
-    """Return markets and baskets: a pair on two venues, pairs on three, or three markets of one event and a pair."""
-    if shape == "event":
-        ones = [a_market("alpha", name, min_size, exhaustive=True) for name in ("m", "n", "o")]
-        markets = (*ones, a_market("beta", "m", 1))
-        pairs = [Pair(markets[0], markets[3], "same")]
-        kinds = [Kind.OUTCOMES, Kind.CROSS_VENUE]
-    else:
-        names = ("alpha", "beta", "gamma") if shape == "three" else ("alpha", "beta")
-        markets = tuple(a_market(name, "m", min_size if name == "alpha" else 1) for name in names)
-        pairs = [Pair(a, b, "same") for i, a in enumerate(markets) for b in markets[i + 1 :]]
-        kinds = [Kind.CROSS_VENUE]
-    table = market_table(markets, pairs, recorded=range(0, 2 * len(markets), 2))
-    return table, tuple(baskets(table, kinds))
 
 
 class World:
@@ -199,24 +144,7 @@ class World:
         if shape == "event":
             rest = 100 - middle
             middles |= {"n": rest // 2, "o": rest - rest // 2}
-        self.config = ExecutionConfig(
-            min_edge=0.005,
-            max_size=float(rng.choice((6, 15, 40))),
-            max_exposure=float(rng.choice((12, 40, 250))),
-            limit_timeout_s=rng.choice((1.0, 3.0)),
-            hedge_timeout_s=rng.choice((4.0, 10.0)),
-            max_unwind_loss=rng.choice((0.03, 0.1, 0.3)),
-            reconcile_s=rng.choice((4.0, 8.0)),
-            max_loop_lag_s=1.0,
-            request_rate=rng.choice((2.0, 8.0, 40.0, 40.0)),
-            request_burst=rng.choice((16, 60)),
-        )
-        self.limits = RiskLimits(
-            max_total_capital=float(rng.choice((40, 10_000))),
-            max_venue_capital=float(rng.choice((25, 10_000))),
-            max_daily_loss=float(rng.choice((3, 10_000, 10_000, 10_000))),
-            max_open_orders=rng.choice((2, 3, 200, 200, 200)),
-        )
+        self.config, self.limits = a_config(rng), some_limits(rng)
         self.strategies = list(ExecutionStrategy)
         self.stream = StreamConfig(max_silence_s=4.0, cross_check_s=6.0, max_quiet_s=20.0)
         self.silence_ns, self.quiet_ns = 4 * NS_PER_S, 20 * NS_PER_S
