@@ -16,7 +16,7 @@ from arbkit.core.model import Order, OrderReport, OrderStatus, Side
 from arbkit.core.ports import Page, VenueOrder
 from arbkit.core.units import NS_PER_S, Cash, Price, Size
 from tests.simulation.faults.server import Exchange, ServerOrder
-from tests.simulation.faults.wire import BUG, DUPLICATE, ENDED, NO_ANSWER, Reply, Request, Unreadable, read, read_order
+from tests.simulation.faults.wire import DUPLICATE, ENDED, NO_ANSWER, Reply, Request, Unreadable, read, read_order
 
 if TYPE_CHECKING:
     from tests.simulation.faults.process import Process
@@ -62,6 +62,8 @@ class Link:
                 self.loop.at(now + request.delay_ns + self.way_ns(), self._arrives_again, request)
         request.timer = self.loop.after(TIMEOUT_S, self._delivers, request, Reply(NO_ANSWER))
         word = await answer
+        if isinstance(word, RuntimeError):
+            self.world.on_bug(self.process, request)
         if isinstance(word, Exception):
             raise word
         return word
@@ -97,8 +99,6 @@ class Link:
             request.timer.cancel()
         word = read(request, reply, self.loop.time_ns())
         self.world.on_delivery(request, reply, word)
-        if reply.code == BUG:
-            self.world.on_bug(self.process, request)
         request.answer.set_result(word)
 
 

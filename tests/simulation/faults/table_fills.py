@@ -288,10 +288,12 @@ class V32(Fault):
             self.world.loop.after(self.rng.uniform(0.1, 2.0), self._sells)
 
     def _sells(self) -> None:
-        """Sell all that is settled of some book that we hold."""
+        """Sell all that trades which are over hold of some book."""
+        going = [trade for trade in self.world.shadow.trades.values() if not (trade.over and trade.final)]
         for exchange in self.world.exchanges.values():
             for index in exchange.shares:
-                shares = exchange.sellable(index)
+                needed = any(exchange.by_index[index].name in trade.books for trade in going)
+                shares = 0 if needed else exchange.sellable(index)
                 if self.left and shares > 0 and not any(o.rests for o in exchange.orders.values()):
                     exchange.outside_trade(exchange.by_index[index], 400_000, -shares)
                     self.struck(self.what, exchange.by_index[index].name)

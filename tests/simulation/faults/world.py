@@ -345,7 +345,8 @@ class World:
         if process is None or process.dead or not process.started or process.leaving:
             return False
         process.leaving, process.leaving_at = True, self.loop.time_ns()
-        resting = [key for key, order in self.shadow.orders.items() if order.status in ("open", "partial")]
+        orders = self.shadow.orders.items()
+        resting = [key for key, order in orders if order.status in ("open", "partial") and order.tif == "GTC"]
         self.loop.after(1.0, self._are_cancelled, process, resting)
         process.spawn(process.leave(deadline_s), "leaving")
         return True
@@ -490,7 +491,7 @@ class World:
         process = self.process
         if process is not None and process.started and not process.leaving:
             halts = sum(fact.fact == "engine.halted" for fact in process.appended)
-            self.loop.after(1.0, self._heeded, process, "a watch", halts, self.shadow.halted)
+            self.loop.after(1.0, self._heeded, process, "a watch", halts, self.shadow.halted, self.held_up_ns)
 
     def on_bug(self, process: Process, request: Request) -> None:
         """A client's bug reaches the engine: whoever of it asked, entries are halted soon, and that is on record.
@@ -501,11 +502,15 @@ class World:
             halts = sum(fact.fact == "engine.halted" for fact in process.appended)
             config = self.config
             legs = config.limit_timeout_s + 2 * config.hedge_timeout_s if request.order is not None else 0.0
-            self.loop.after(
-                1.0 + legs, self._heeded, process, f"{request.kind} for {request.asker!r}", halts, self.shadow.halted
-            )
+            what = f"{request.kind} for {request.asker!r}"
+            told = (process, what, halts, self.shadow.halted, self.held_up_ns)
+            self.loop.after(1.0 + legs, self._heeded, *told)
 
-    def _heeded(self, process: Process, what: str, halts: int, before: str) -> None:
+    def _heeded(self, process: Process, what: str, halts: int, before: str, held_up: int) -> None:
+        if self.held_up_ns > held_up:  # nothing of ours could run meanwhile
+            after = (self.held_up_ns - held_up) / NS_PER_S
+            self.loop.after(after, self._heeded, process, what, halts, before, self.held_up_ns)
+            return
         now = sum(fact.fact == "engine.halted" for fact in process.appended)
         if not process.dead and not process.leaving and now == halts and not before:
             self.violated("P6", f"a bug in {what} halted nothing")
