@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -127,6 +128,7 @@ class ArbitrageExecutionEngine:
         self._journal = journal
         self._killed = ""
         self._pauses: dict[str, int] = {}  # what this engine has paused, "venue/reason": until (ns)
+        self._contacts: Counter[str] = Counter()  # by venue: how often its connection was lost or came back
 
     # -- from the first fact to the last -------------------------------------------------------------------------
 
@@ -148,6 +150,8 @@ class ArbitrageExecutionEngine:
         if self._started:
             raise ConfigError("this engine was started before; a new start needs a new engine")
         self._started = True
+        self._time.begin()
+        self._supervisor.repeat(self._time.look_at_loop, self._time.pause_s, "the watch on the event loop")
         if past is None:
             past = getattr(self._journal, "facts", ())
         state = replayed(past, named_books(self._books), self.risk, self.metrics)
@@ -171,8 +175,7 @@ class ArbitrageExecutionEngine:
         for name, why in (await self.reconciler.compare_all()).items():
             self._pause(f"{name}/comparison", FOREVER, why)
         self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
-        self._time.begin()
-        self._supervisor.repeat(self._look_at_time, self._time.pause_s, "the watch on the event loop")
+        self._supervisor.repeat(self._look_at_clock, self._time.pause_s, "the watch on the clock")
         return results
 
     def _take_over(self, state: State) -> None:
@@ -275,6 +278,7 @@ class ArbitrageExecutionEngine:
 
     def venue_lost(self, name: str, why: str = "its connection is lost") -> None:
         """Enter nothing at a venue that cannot be heard until it is back; what rests there is unknown until asked."""
+        self._contacts[name] += 1
         self._pause(f"{name}/connection", FOREVER, why)
         self._executor.doubt(name, why)
 
@@ -283,10 +287,17 @@ class ArbitrageExecutionEngine:
 
         Raises VenueError when it is silent: then the next comparison on the timer decides.
         """
+        self._contacts[name] += 1
+        contact = self._contacts[name]
         self._pause(f"{name}/comparison", FOREVER, "it was lost, and is not compared with yet")
         self._lift(f"{name}/connection")
         await self.reconciler.compare(name)
-        self._lift(f"{name}/comparison")
+        self._compared(name, contact)
+
+    def _compared(self, name: str, contact: int) -> None:
+        """Enter again at a venue that was compared with, unless contact to it has changed since the reading began."""
+        if contact == self._contacts[name]:
+            self._lift(f"{name}/comparison")
 
     def _lift(self, pause: str) -> None:
         if self._pauses.get(pause) == FOREVER:
@@ -393,15 +404,16 @@ class ArbitrageExecutionEngine:
             self._record.note("kill.released", "engine", reason="the switch was released")
         self._killed = why
 
-    async def _look_at_time(self) -> None:
-        if self._time.look():
+    async def _look_at_clock(self) -> None:
+        if self._time.was_set():
             await self.reconciler.compare_all()
 
     async def _compare(self) -> None:
+        contacts = self._contacts.copy()
         silent = await self.reconciler.compare_all()
         for name in self._venues:
             if name not in silent:
-                self._lift(f"{name}/comparison")
+                self._compared(name, contacts[name])
 
     # -- figures -------------------------------------------------------------------------------------------------
 

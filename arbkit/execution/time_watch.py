@@ -12,7 +12,7 @@ from arbkit.execution.record import Record
 
 
 class TimeWatch:
-    """One look at the time, to be taken every `pause_s`."""
+    """Two looks at the time, each to be taken every `pause_s`."""
 
     def __init__(
         self, clock: Clock, record: Record, config: ExecutionConfig, mark_stale: Callable[[str], None]
@@ -28,8 +28,8 @@ class TimeWatch:
         self._last = asyncio.get_running_loop().time()
         self._set = self._jump()
 
-    def look(self) -> bool:
-        """Trust no book after the loop was held up; tell whether the wall clock was set since the last look.
+    async def look_at_loop(self) -> None:
+        """Trust no book after the loop was held up.
 
         Between two looks lies the pause, half of the lag that is allowed: more than all of it, and something held
         the loop up.
@@ -40,6 +40,9 @@ class TimeWatch:
             why = f"the event loop was held up for {gap - self.pause_s:.1f} s"
             self._mark_stale(why)
             self._record.alert("books are stale", why)
+
+    def was_set(self) -> bool:
+        """Tell whether the wall clock was set since this was last asked."""
         moved = self._jump() - self._set
         if abs(moved) <= self._config.max_clock_skew_s * NS_PER_S:
             return False

@@ -72,11 +72,13 @@ ACCOUNT = (
         "a_void_is_counted_twice",
         "it is taken back where it is heard, and where the order changes",
         ("        self._count(order, fill, -1)\n", "        self._count(order, fill, -1)\n        self._count(order, fill, -1)\n"),
+        faults=("V24",),
     ),
     mutant(
         "a_void_moves_no_money",
         "the shares are gone, the cash will come",
         ("        self.cash[venue] = self.cash.get(venue, 0) + sign * money", "        self.cash[venue] = self.cash.get(venue, 0) + (sign > 0) * money"),
+        faults=("V24",),
     ),
     mutant(
         "the_exposure_bound_is_not_checked",
@@ -88,6 +90,7 @@ ACCOUNT = (
         "the limit is in the settings",
         ('    Cap("max_total_capital", "dollars", lambda _: EVERYTHING),\n', ""),
         faults=("V26",),
+        first=120,
     ),
     mutant(
         "the_bound_on_a_venue_is_not_checked",

@@ -12,11 +12,13 @@ ENGINE = (
             "        reason = self._kill.engaged()\n",
             '        reason = self.__dict__.setdefault("_at_start", self._kill.engaged())\n',
         ),
+        killed=True,
     ),
     mutant(
         "the_switch_fails_open",
         "what cannot be read is not thrown",
         ('            return f"{self.path} cannot be checked: {error}"', '            return "" if error else ""'),
+        killed=True,
     ),
     mutant(
         "the_switch_is_not_read_at_a_send",
@@ -27,12 +29,13 @@ ENGINE = (
             '            self._record.note("kill.engaged", "engine", reason=why)\n',
         ),
         faults=("V1",),
-        first=230,
+        killed=True,
     ),
     mutant(
         "the_switch_stops_undoing_too",
         "killed is killed",
         ('return self._entry(order, trade, now) if order.purpose is Purpose.ENTRY else ""', "return self._killed() or (self._entry(order, trade, now) if order.purpose is Purpose.ENTRY else '')"),
+        killed=True,
     ),
     mutant(
         "a_restart_enters_again",
@@ -133,6 +136,7 @@ ENGINE = (
         "a_restart_forgets_what_is_blocked",
         "a kind of fact that nobody reads",
         ("                risk.block_market(fact.key, state.blocked[fact.key])\n", "                pass\n"),
+        faults=("P2", "V32"),
     ),
     mutant(
         "a_halt_ends_with_the_process",

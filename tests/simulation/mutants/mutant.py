@@ -20,18 +20,29 @@ class Rotten(Exception):
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """A named patch of the engine, wherever in it the text stands.
+class Setting:
+    """The seeds that a mutant is tried with: from the first on, as they are, for what is not rare in them.
 
-    `says` is what people mean by it. `faults` replaces those that the seeds draw, where the mistake shows under few
-    faults only; `first` is the seed to begin with.
+    `faults` replaces those that a seed draws; `killed` has a person throw the switch in every run.
     """
+
+    faults: tuple[str, ...] = ()
+    first: int = 0
+    killed: bool = False
+
+    def __str__(self) -> str:
+        said = f" under {', '.join(self.faults)} alone" if self.faults else ""
+        return said + (", the switch thrown in each" if self.killed else "")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A named patch of the engine, wherever in it the text stands; `says` is what people mean by it."""
 
     name: str
     says: str
     edits: tuple[tuple[str, str], ...]
-    faults: tuple[str, ...] = ()
-    first: int = 0
+    setting: Setting
 
     def applied(self, package: Path) -> tuple[Path, ...]:
         """Make the mistake in a copy of the package; return the files that changed.
@@ -52,9 +63,16 @@ class Mutant:
         return tuple(dict.fromkeys(changed))
 
 
-def mutant(name: str, says: str, *edits: tuple[str, str], faults: tuple[str, ...] = (), first: int = 0) -> Mutant:
+def mutant(
+    name: str,
+    says: str,
+    *edits: tuple[str, str],
+    faults: tuple[str, ...] = (),
+    first: int = 0,
+    killed: bool = False,
+) -> Mutant:
     """Return a mutant that makes these replacements, (old text, new text)."""
-    return Mutant(name, says, edits, faults, first)
+    return Mutant(name, says, edits, Setting(faults, first, killed))
 
 
 @contextmanager

@@ -101,13 +101,13 @@ ORDERS = (
         ),
     ),
     mutant(
-        "a_fill_after_the_end_is_ignored",
-        "the order is over: what comes now is old news",
+        "a_fill_after_the_cancel_is_ignored",
+        "it was cancelled: what comes now is old news",
         (
             "            for fill in report.fills:\n                with_it = order.with_fill(fill)\n",
             "            known = [fill.trade_id for fill in before.fills]\n"
             "            for fill in report.fills:\n"
-            "                if before.is_final and fill.trade_id not in known:\n"
+            "                if before.status is OrderStatus.PENDING_CANCEL and fill.trade_id not in known:\n"
             "                    continue\n"
             "                with_it = order.with_fill(fill)\n",
         ),
@@ -148,6 +148,7 @@ ORDERS = (
         "resends_are_not_counted",
         "a resend is no new request",
         ("return not self._budgets[order.venue].take(now, order.purpose is not Purpose.ENTRY)", "return True"),
+        faults=("V4",),
     ),
     mutant(
         "the_budget_is_not_kept",
@@ -185,11 +186,13 @@ ORDERS = (
         "more_than_asked_is_fine",
         "the venue filled more: good",
         ("if after.excess > before.excess:", "if False:"),
+        faults=("V20",),
     ),
     mutant(
         "a_worse_price_is_fine",
         "a fill is at the price it is at",
         ("if fill.counts and after.side * (fill.price - after.limit) > 0:", "if False:"),
+        faults=("V20",),
     ),
     mutant(
         "fills_are_not_deduplicated",
@@ -203,16 +206,20 @@ ORDERS = (
             "            if known.trade_id == fill.trade_id:\n                return self._settled",
             "            if (known.price, known.size) == (fill.price, fill.size):\n                return self._settled",
         ),
+        faults=("V18",),
     ),
     mutant(
         "the_last_report_has_all_fills",
         "a report lists the fills: the last one that came replaces what was known",
         ("        order = self\n        for fill in report.fills:\n", "        order = replace(self, fills=report.fills)\n        for fill in report.fills:\n"),
+        ("        if known and len(order.fills) < len(known[0].fills):\n", "        if False:\n"),
+        faults=("W5", "W8"),
     ),
     mutant(
         "a_void_is_ignored",
         "what was matched stays matched",
         ("        if fill.settlement not in SETTLES[known.settlement]:\n", "        if fill.settlement is Settlement.VOIDED:\n            return self\n        if fill.settlement not in SETTLES[known.settlement]:\n"),
+        faults=("V24",),
     ),
     mutant(
         "provisional_shares_are_sold",

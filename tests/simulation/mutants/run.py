@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.simulation.mutants.catalogue import MUTANTS
-from tests.simulation.mutants.mutant import PACKAGE, ROOT, Mutant, Rotten, copied
+from tests.simulation.mutants.mutant import PACKAGE, ROOT, Mutant, Rotten, Setting, copied
 from tests.simulation.mutants.trial import CAUGHT, SURVIVED, Verdict
 
 SEEDS = 200
@@ -33,7 +33,7 @@ class Row:
     mutant: Mutant | None
     verdict: Verdict
     spent_s: float
-    faults: tuple[str, ...] = ()
+    setting: Setting
 
     @property
     def is_right(self) -> bool:
@@ -47,18 +47,17 @@ class Row:
         return f"{verdict.seeds} seeds passed" if verdict.state == SURVIVED else verdict.state
 
 
-def tried(one: Mutant | None, seeds: int, root: Path, faults: tuple[str, ...] = (), first: int = 0) -> Row:
+def tried(one: Mutant | None, seeds: int, root: Path, setting: Setting) -> Row:
     """Run the seeds against a copy of the engine with a mistake in it, in a process of its own."""
     began = time.perf_counter()
-    if one is not None:
-        faults, first = one.faults, one.first
     try:
         with copied(root) as folder:
             changed = () if one is None else one.applied(folder / PACKAGE)
             ran = subprocess.run(
                 [
                     *(sys.executable, "-m", "tests.simulation.mutants.trial", "--seeds", str(seeds)),
-                    *("--first", str(first), "--faults", ",".join(faults)),
+                    *("--first", str(setting.first), "--faults", ",".join(setting.faults)),
+                    *(["--killed"] if setting.killed else []),
                     *(str(path.relative_to(folder)) for path in changed),
                 ],
                 cwd=folder,  # first on its path
@@ -76,12 +75,12 @@ def tried(one: Mutant | None, seeds: int, root: Path, faults: tuple[str, ...] = 
         verdict = Verdict(f"rotten: {error}", 0)
     except subprocess.TimeoutExpired:
         verdict = Verdict(f"no end in {PATIENCE_S} s", 0)
-    return Row(one, verdict, time.perf_counter() - began, faults)
+    return Row(one, verdict, time.perf_counter() - began, setting)
 
 
-def controls(mutants: Sequence[Mutant]) -> list[tuple[tuple[str, ...], int]]:
-    """Return the faults and first seeds that mutants are tried with: the engine as it is must pass them all."""
-    return list(dict.fromkeys([((), 0), *((one.faults, one.first) for one in mutants)]))
+def settings(mutants: Sequence[Mutant]) -> list[Setting]:
+    """Return the settings that mutants are tried with: the engine as it is must pass them all."""
+    return list(dict.fromkeys([Setting(), *(one.setting for one in mutants)]))
 
 
 def table(rows: Sequence[Row], *, seconds: bool = True) -> str:
@@ -89,12 +88,11 @@ def table(rows: Sequence[Row], *, seconds: bool = True) -> str:
     lines = ["| mutant | what people mean by it | noticed by |" + (" s |" if seconds else "")]
     lines.append("|---|---|---|" + ("---:|" if seconds else ""))
     for row in rows:
-        under = f" under {', '.join(row.faults)} alone" if row.faults else ""
         if row.mutant is None:
             name, says = "none", "the engine as it is"
         else:
             name, says = f"`{row.mutant.name}`", row.mutant.says
-        line = f"| {name} | {says} | {row.caught}{under} |"
+        line = f"| {name} | {says} | {row.caught}{row.setting} |"
         lines.append(line + (f" {row.spent_s:.1f} |" if seconds else ""))
     return "\n".join(lines)
 
@@ -123,8 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(asked.only or ()) - {one.name for one in chosen}:
         parser.error(f"no mutant is called {', '.join(sorted(unknown))}")
     with copied() as root, ThreadPoolExecutor(asked.workers) as pool:  # all of them from one state of the tree
-        steps = [pool.submit(tried, one, asked.seeds, root) for one in chosen]
-        steps += [pool.submit(tried, None, asked.seeds, root, *control) for control in controls(chosen)]
+        steps = [pool.submit(tried, one, asked.seeds, root, one.setting) for one in chosen]
+        steps += [pool.submit(tried, None, asked.seeds, root, setting) for setting in settings(chosen)]
         rows = []
         for done, step in enumerate(steps, 1):
             rows.append(step.result())

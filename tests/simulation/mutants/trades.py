@@ -36,6 +36,7 @@ TRADES = (
             '                if is_even(work.trade):\n                    return ""\n                if any(',
             '                if True:\n                    return ""\n                if any(',
         ),
+        faults=("V6",),
     ),
     mutant(
         "an_undo_at_any_price",
@@ -85,6 +86,7 @@ TRADES = (
         "the_book_is_not_looked_at_before_an_undo",
         "to get out, any price is better than none",
         ("        if view.health is not Health.OK or not taken:\n", "        if not taken:\n"),
+        faults=("S4",),
     ),
     mutant(
         "a_stale_book_prices_an_entry",

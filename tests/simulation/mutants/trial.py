@@ -32,12 +32,16 @@ class Verdict:
         return self.said.partition(" does not hold")[0] if " does not hold" in self.said else "exception"
 
 
-def trial(first: int, seeds: int, faults: tuple[str, ...]) -> Verdict:
+def trial(first: int, seeds: int, faults: tuple[str, ...], killed: bool) -> Verdict:
     """Run seeds in order, up to the first violation."""
     from tests.simulation.faults.world import World
 
+    def tune(world: World) -> None:
+        if killed:
+            world.kill_share = 1.0
+
     for count, seed in enumerate(range(first, first + seeds), 1):
-        world = World(seed, only=faults or None)
+        world = World(seed, only=faults or None, tune=tune)
         try:
             said = world.run().violation
         except KeyboardInterrupt:
@@ -63,11 +67,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--faults", default="", help="instead of those that the seeds draw: V1,V2")
+    parser.add_argument("--killed", action="store_true", help="somebody throws the switch in every run")
     parser.add_argument("changed", nargs="*", type=Path, help="files that were changed: they must import")
     asked = parser.parse_args()
     for path in asked.changed:
         importlib.import_module(".".join(path.with_suffix("").parts))
-    verdict = trial(asked.first, asked.seeds, tuple(filter(None, asked.faults.split(","))))
+    verdict = trial(asked.first, asked.seeds, tuple(filter(None, asked.faults.split(","))), asked.killed)
     for package in ("arbkit", "tests.simulation.faults"):
         is_a_copy(package, Path.cwd())
     print(json.dumps(asdict(verdict)))

@@ -385,3 +385,64 @@ def test_a_venue_that_one_process_lost_is_entered_at_by_the_next_once_it_was_com
         await world.engine.stop()
 
     virtual(second())
+
+
+def test_a_comparison_that_began_before_a_connection_was_lost_does_not_let_entries_back() -> None:
+    async def steps(world: World) -> None:
+        answer, asked = asyncio.Event(), asyncio.Event()
+        positions = world.rig.alpha.positions
+
+        async def slowly() -> Any:
+            asked.set()
+            await answer.wait()
+            return await positions()
+
+        world.rig.alpha.positions = slowly  # type: ignore[method-assign]
+        await asked.wait()  # a comparison by the timer, in the middle of its reading
+        world.engine.venue_lost("alpha")
+        back = asyncio.ensure_future(world.engine.venue_back("alpha"))
+        await asyncio.sleep(0)
+        world.engine.venue_lost("alpha")
+        answer.set()
+        await back
+        assert "alpha is paused" in (await world.trade()).reason
+        await world.engine.venue_back("alpha")
+        assert (await world.trade()).outcome is Outcome.COMPLETED
+
+    World(reconcile_s=2.0).run(steps)
+
+
+def test_fault_P8_a_loop_that_is_held_up_while_the_engine_starts_makes_books_stale() -> None:
+    world = World(max_loop_lag_s=1.0)
+    balance = world.rig.alpha.balance
+
+    async def held_up() -> Any:
+        loop: Any = asyncio.get_running_loop()
+        loop._now += 3 * NS_PER_S  # as if somebody had computed for three seconds
+        return await balance()
+
+    world.rig.alpha.balance = held_up  # type: ignore[method-assign]
+
+    async def steps(world: World) -> None:
+        world.rig.alpha.balance = balance  # type: ignore[method-assign]
+        await asyncio.sleep(1.0)
+        assert world.stale
+
+    world.run(steps)
+
+
+def test_a_start_that_takes_long_because_venues_do_is_no_hold_up() -> None:
+    world = World(max_loop_lag_s=1.0)
+    balance = world.rig.alpha.balance
+
+    async def slow() -> Any:
+        await asyncio.sleep(3.0)
+        return await balance()
+
+    world.rig.alpha.balance = slow  # type: ignore[method-assign]
+
+    async def steps(world: World) -> None:
+        await asyncio.sleep(1.0)
+        assert not world.stale
+
+    world.run(steps)
