@@ -258,9 +258,12 @@ class ArbitrageExecutionEngine:
         self.switch.engage(reason, self._clock.now())
         self._read_switch()
 
-    def acknowledge(self, trade_id: str) -> None:
-        """Take a person's word that an escalated trade was seen to, and allow entries again once nothing of it is unknown."""
-        self._executor.acknowledge(trade_id)
+    def acknowledge(self, trade_id: str) -> bool:
+        """Take a person's word that an escalated trade was seen to, and allow entries again once nothing of it is unknown.
+
+        Returns False when no trade of that name waits for a person.
+        """
+        return self._executor.acknowledge(trade_id)
 
     def acknowledge_losses(self) -> None:
         """Take a person's word that the day's loss and the drawdown were looked at, and count them from here."""

@@ -358,9 +358,7 @@ class Order:
         """Return the order in another status; an illegal change is an InvariantViolation."""
         if status is self.status:
             return self
-        if status not in NEXT[self.status]:
-            raise InvariantViolation(f"{self.client_id}: {self.status.name} -> {status.name}")
-        return replace(self, status=status, reason=reason or self.reason)
+        return self._with(self._next(status), self.fills, reason)
 
     def with_fill(self, fill: Fill) -> Order:
         """Return the order with one more fill, or with a later word on the settlement of one it has.
@@ -370,14 +368,14 @@ class Order:
         for at, known in enumerate(self.fills):
             if known.trade_id == fill.trade_id:
                 return self._settled(at, known, fill)
+        fills = (*self.fills, fill)
         if not fill.counts:
-            return replace(self, fills=(*self.fills, fill))  # matched and failed before we heard of it
+            return self._with(self.status, fills)  # matched and failed before we heard of it
         if fill.size <= 0:
             raise InvariantViolation(f"{self.client_id}: a fill of {fill.size} shares")
-        order = replace(self, fills=(*self.fills, fill))
-        if order.remaining == 0:  # or more than was asked for, which we hold all the same: see `excess`
-            return order.moved(S.FILLED)  # also late, after a cancel: the venue's word counts
-        return order.moved(S.PARTIAL) if self.status in GROWING else order
+        if self.filled + fill.size >= self.size:  # more than was asked for is held all the same: see `excess`
+            return self._with(self._next(S.FILLED), fills)  # also late, after a cancel: the venue's word counts
+        return self._with(self._next(S.PARTIAL) if self.status in GROWING else self.status, fills)
 
     def _settled(self, at: int, known: Fill, fill: Fill) -> Order:
         if (known.price, known.size) != (fill.price, fill.size):
@@ -386,11 +384,32 @@ class Order:
             if {known.settlement, fill.settlement} == {Settlement.CONFIRMED, Settlement.VOIDED}:
                 raise InvariantViolation(f"{self.client_id}: fill {fill.trade_id} was {known.settlement}, then not")
             return self
-        changed = replace(known, settlement=fill.settlement)
-        order = replace(self, fills=(*self.fills[:at], changed, *self.fills[at + 1 :]))
-        if not fill.counts and order.status is S.FILLED:
-            return order.moved(S.CANCELLED, f"fill {fill.trade_id} was voided")
-        return order
+        fills = (*self.fills[:at], replace(known, settlement=fill.settlement), *self.fills[at + 1 :])
+        if not fill.counts and self.status is S.FILLED:
+            return self._with(self._next(S.CANCELLED), fills, f"fill {fill.trade_id} was voided")
+        return self._with(self.status, fills)
+
+    def _next(self, status: OrderStatus) -> OrderStatus:
+        """Return a status that may follow this one; InvariantViolation for any other."""
+        if status is not self.status and status not in NEXT[self.status]:
+            raise InvariantViolation(f"{self.client_id}: {self.status.name} -> {status.name}")
+        return status
+
+    def _with(self, status: OrderStatus, fills: tuple[Fill, ...], reason: str = "") -> Order:
+        """Return the order with what can change of it, in half the time that `dataclasses.replace` takes."""
+        return Order(
+            self.client_id,
+            self.book,
+            self.side,
+            self.limit,
+            self.size,
+            self.tif,
+            self.post_only,
+            self.purpose,
+            status,
+            fills,
+            reason or self.reason,
+        )
 
     def told(self, report: OrderReport) -> Order:
         """Return the order as a report of its venue leaves it, whatever order reports arrive in."""
@@ -491,11 +510,13 @@ class TradeLeg:
 
     def with_order(self, order: Order) -> TradeLeg:
         """Return the leg with a new order, or with the newer state of one it has."""
-        known = [o.client_id for o in self.orders]
-        if order.client_id not in known:
-            return replace(self, orders=(*self.orders, order))
-        at = known.index(order.client_id)
-        return replace(self, orders=(*self.orders[:at], order, *self.orders[at + 1 :]))
+        for at, known in enumerate(self.orders):
+            if known.client_id == order.client_id:
+                return self._with((*self.orders[:at], order, *self.orders[at + 1 :]))
+        return self._with((*self.orders, order))
+
+    def _with(self, orders: tuple[Order, ...]) -> TradeLeg:
+        return TradeLeg(self.index, self.book, self.side, self.size, self.decision_cost, self.worst, self.exact, orders)
 
 
 class TradeState(StrEnum):
@@ -552,14 +573,13 @@ class MultiLegTrade:
         return len({leg.held for leg in self.legs}) == 1
 
     def with_leg(self, leg: TradeLeg) -> MultiLegTrade:
-        legs = tuple(leg if leg.index == old.index else old for old in self.legs)
-        return replace(self, legs=legs)
+        return self.with_legs(tuple([leg if leg.index == old.index else old for old in self.legs]))
 
     def with_legs(self, legs: tuple[TradeLeg, ...]) -> MultiLegTrade:
-        return replace(self, legs=legs)
+        return MultiLegTrade(self.id, self.opportunity, self.strategy, legs, self.state)
 
     def in_state(self, state: TradeState) -> MultiLegTrade:
-        return replace(self, state=state)
+        return MultiLegTrade(self.id, self.opportunity, self.strategy, self.legs, state)
 
 
 @dataclass(frozen=True, slots=True)

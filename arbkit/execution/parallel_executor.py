@@ -72,6 +72,7 @@ class ParallelExecutor(TradeDesk):
         supervisor = Supervisor(record) if supervisor is None else supervisor
         super().__init__(venues, feed, risk, config, clock, record, ledger, supervisor, on_done)
         self._closing = ""
+        self._plans = 0  # trades that began
         self._work = {
             ExecutionStrategy.MARKET: self._execute_market,
             ExecutionStrategy.LIMIT: self._execute_limit,
@@ -161,10 +162,13 @@ class ParallelExecutor(TradeDesk):
             await self._check_order_status(work, leg, work.order(leg, order.client_id))
             await asyncio.sleep(self._config.hedge_retry_s)
 
-    def acknowledge(self, trade_id: str) -> None:
-        """Take a person's word that an escalated trade was seen to; entries go on once nothing of it is unknown."""
+    def acknowledge(self, trade_id: str) -> bool:
+        """Take a person's word that an escalated trade was seen to; entries go on once nothing of it is unknown.
+
+        Returns False when no trade of that name waits for one: it is closed, or the name is mistyped.
+        """
         if trade_id not in self._escalated:
-            return
+            return False
         work = self._escalated[trade_id][0]
         if trade_id in self._heard_out and not work.unresolved() and not work.unsettled():
             self._heard_out.remove(trade_id)
@@ -172,6 +176,7 @@ class ParallelExecutor(TradeDesk):
         work.seen_to = True
         self._record.note("trade.acknowledged", trade_id)
         self._forget_closed(work)
+        return True
 
     async def _to_the_end(self, trade_id: str, steps: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
         task = self._supervisor.spawn(steps, f"trade {trade_id}")  # so that a stop ends it, parked on record
@@ -219,9 +224,12 @@ class ParallelExecutor(TradeDesk):
         """Return why a trade may not start, or reserve for it, write down its plan and return nothing."""
         if reason := self.halted or self._misfit(trade):
             return reason
+        plans = self._plans
         free = await self._free_cash(trade)
         if isinstance(free, str):
             return free
+        if plans != self._plans:
+            return "another trade began while free cash was asked for: the answers may be older than what it spends"
         views, basket, terms = self._views(trade), trade.opportunity.basket, self._terms
         if reason := str(self.halted) or unhealthy(views):  # again: answers were waited for
             return reason
@@ -242,7 +250,8 @@ class ParallelExecutor(TradeDesk):
         except (ArbkitError, OSError) as error:
             return f"the journal does not take the plan: {error}"
         self._risk.reserve(trade, costs, now)
-        self._running[trade.id] = Work(trade, caps, now, terms.hedge_ns)
+        self._running[trade.id] = Work(trade, caps, now, terms.hedge_ns, costs)
+        self._plans += 1
         return ""
 
     def _misfit(self, trade: MultiLegTrade) -> str:
@@ -253,20 +262,31 @@ class ParallelExecutor(TradeDesk):
         return f"no venue is called {missing[0]!r}" if missing else misshapen(trade)
 
     async def _free_cash(self, trade: MultiLegTrade) -> dict[str, Cash] | str:
+        """Ask every venue of a trade at once for its free cash; a text says why one of them is unknown."""
         names = list(dict.fromkeys(leg.book.venue for leg in trade.legs))
         free: dict[str, Cash] = {}
+        answers = await asyncio.gather(*[self._cash_at(name) for name in names], return_exceptions=True)
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, str):
+                return answer
+            free[name] = answer
+        return free
+
+    async def _cash_at(self, name: str) -> Cash | str:
+        """Return a venue's free cash less what entries may cost of which it had not heard when it was asked."""
         try:
             async with asyncio.timeout(self._patience_s):
-                for name in names:
-                    if reason := await self._turn(name, reducing=False):
-                        return reason
-                    free[name] = await self._venues[name].balance()
+                if reason := await self._turn(name, reducing=False):
+                    return reason
+                on_the_way = sum(work.on_the_way(name) for work in self._running.values())
+                return Cash(await self._venues[name].balance() - on_the_way)
         except AccessDenied as no:
-            self._deny(names[len(free)], no)
+            self._deny(name, no)
             return self.halted
         except (VenueError, TimeoutError) as error:
-            return f"free cash at {names[len(free)]} is unknown: {str(error) or 'no answer in time'}"
-        return free
+            return f"free cash at {name} is unknown: {str(error) or 'no answer in time'}"
 
     # -- the strategies ------------------------------------------------------------------------------------------
 

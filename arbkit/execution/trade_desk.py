@@ -288,7 +288,7 @@ class TradeDesk(OrderDesk):
         `sent_at` (ns) is the last time that each order may have been sent.
         """
         now, found, trade = self._clock.now(), left.trades[name], left.trade(name)
-        work = Work(trade, found.caps, found.planned_at, self._terms.hedge_ns)
+        work = Work(trade, found.caps, found.planned_at, self._terms.hedge_ns, found.costs)
         work.undo, work.reason = found.undo, "interrupted"
         if found.done is not None:
             work.undo, work.reason = found.done.undo, found.done.reason

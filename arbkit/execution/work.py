@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.model import MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg
-from arbkit.core.units import NS_PER_S, Price, Size
+from arbkit.core.units import NS_PER_S, Cash, Price, Size
 from arbkit.execution.accounting import dust, is_even
+
+UNHEARD = {OrderStatus.INTENT, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN}
 
 
 @dataclass(slots=True)
@@ -37,9 +39,12 @@ class Work:
     because resting on with legs unequal would leave no time to undo.
     """
 
-    def __init__(self, trade: MultiLegTrade, caps: Sequence[Price], started_at: int, hedge_ns: int) -> None:
+    def __init__(
+        self, trade: MultiLegTrade, caps: Sequence[Price], started_at: int, hedge_ns: int, costs: Sequence[Cash]
+    ) -> None:
         self.trade = trade
         self.caps = tuple(caps)
+        self.costs = tuple(costs)  # what each leg costs at most
         self.started_at = started_at
         self.entries_done_at = 0
         self.imbalance_at: int | None = None
@@ -81,6 +86,12 @@ class Work:
     def unsettled(self) -> list[tuple[TradeLeg, Order]]:
         """Return the orders that have fills which can still be taken back."""
         return [(leg, order) for leg in self.trade.legs for order in leg.orders if not order.is_settled]
+
+    def on_the_way(self, venue: str) -> Cash:
+        """Return what legs may cost at a venue that cannot count them yet: nothing was sent, or it has not answered."""
+        legs = [leg for leg in self.trade.legs if leg.book.venue == venue]
+        unheard = [leg for leg in legs if not leg.orders or any(order.status in UNHEARD for order in leg.orders)]
+        return Cash(sum(self.costs[leg.index] for leg in unheard))
 
     def deadline(self) -> int | None:
         """Return when an imbalance must be closed or escalated, ns; None while there is none."""

@@ -296,3 +296,79 @@ def test_claimed_shares_count_against_the_caps_and_again_after_a_restart() -> No
 
     virtual(life())
     virtual(life())
+
+
+def test_cash_that_another_trade_spends_while_it_is_asked_for_is_not_spent_twice() -> None:
+    rig = Rig()
+    rig.alpha.cash = Cash(50 * MICRO)
+    engine = an_engine(rig)
+    balance = rig.beta.balance
+
+    async def slowly() -> Cash:
+        await asyncio.sleep(0.5)
+        return await balance()
+
+    async def main() -> None:
+        await engine.start()
+        rig.beta.balance = slowly  # type: ignore[method-assign]
+        rig.alpha.set_book(YES_A, bids=[("0.38", "200")], asks=[("0.40", "600")])
+        rig.beta.set_book(NO_B, bids=[("0.53", "200")], asks=[("0.55", "600")])
+        second = asyncio.ensure_future(engine.execute_opportunity(rig.opportunity("100"), MARKET))
+        await asyncio.sleep(0.1)
+        rig.beta.balance = balance  # type: ignore[method-assign]
+        assert (await engine.execute_opportunity(rig.opportunity("100"), MARKET)).outcome is Outcome.COMPLETED
+        refused = await second
+        assert refused.outcome is Outcome.REFUSED
+        assert "another trade began" in refused.reason
+        await engine.stop()
+
+    virtual(main())
+
+
+def test_cash_for_orders_that_a_venue_has_not_heard_of_is_not_free() -> None:
+    rig = Rig()
+    rig.alpha.cash = Cash(50 * MICRO)
+    rig.alpha.script(YES_A, Answer(delay_s=0.9))
+    rig.alpha.set_book(YES_A, bids=[("0.38", "200")], asks=[("0.40", "600")])
+    rig.beta.set_book(NO_B, bids=[("0.53", "200")], asks=[("0.55", "600")])
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        first = asyncio.ensure_future(engine.execute_opportunity(rig.opportunity("100"), MARKET))
+        await asyncio.sleep(0.5)
+        refused = await engine.execute_opportunity(rig.opportunity("100"), MARKET)
+        assert refused.outcome is Outcome.REFUSED
+        assert "alpha" in refused.reason
+        assert "cash" in refused.reason
+        assert (await first).outcome is Outcome.COMPLETED
+        await engine.stop()
+
+    virtual(main())
+
+
+def test_venues_are_asked_for_their_cash_at_once() -> None:
+    rig = Rig()
+    engine = an_engine(rig)
+    for venue in (rig.alpha, rig.beta):
+        venue.balance = _late(venue.balance)  # type: ignore[method-assign]
+
+    async def main() -> None:
+        result = await engine.execute_opportunity(rig.opportunity(), MARKET)
+        sent = next(fact.at for fact in rig.journal.facts if fact.fact == "order.sent")
+        assert sent - result.started_at == 1_000_000_000
+
+    engine._needs_start = False
+    virtual(main())
+
+
+def _late(balance: Any) -> Any:
+    async def late() -> Any:
+        await asyncio.sleep(1.0)
+        return await balance()
+
+    return late
+
+
+def test_a_name_that_no_escalated_trade_has_is_not_acknowledged() -> None:
+    assert an_engine(Rig()).acknowledge("mistyped") is False

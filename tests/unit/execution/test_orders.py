@@ -491,7 +491,7 @@ def test_an_entry_gives_way_to_an_order_of_another_trade_that_it_would_meet() ->
         no = rig.table.book("alpha:m:no")
         work = rig.executor._running["first"]
         theirs = work.leg(0).orders[0]
-        other = Work(work.trade, work.caps, 0, 10**10)
+        other = Work(work.trade, work.caps, 0, 10**10, work.costs)
         ours = Order("x", no, Side.BUY, Price(10**6 - theirs.limit), Size(10**6), TimeInForce.FAK)
         assert "first.0.entry.0" in rig.executor._in_the_way(other, ours)
         assert not work.rests_over
