@@ -17,7 +17,7 @@ from typing import Any
 
 from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import ConfigError
+from arbkit.core.errors import ArbkitError, ConfigError
 from arbkit.core.model import (
     ArbitrageOpportunity,
     Basket,
@@ -26,7 +26,7 @@ from arbkit.core.model import (
     ExecutionStrategy,
     TradeState,
 )
-from arbkit.core.ports import BookFeed, Clock, Journal, Venue
+from arbkit.core.ports import BookFeed, Clock, Journal, LentJournal, Venue
 from arbkit.core.units import FOREVER, MICRO, NS_PER_S
 from arbkit.execution.parallel_executor import ParallelExecutor
 from arbkit.execution.planning import decided, undecided
@@ -74,15 +74,17 @@ class ArbitrageExecutionEngine:
         kill: KillSwitch | None = None,
         books: Sequence[Book] = (),
     ) -> None:
-        live = [name for name, venue in venues.items() if getattr(venue, "live", False)]
-        if paper_mode and live:
-            raise ConfigError(f"paper mode does not trade at a live venue: {', '.join(live)}")
+        self._live = [name for name, venue in venues.items() if venue.live]
+        if paper_mode and self._live:
+            raise ConfigError(f"paper mode does not trade at a live venue: {', '.join(self._live)}")
         if not 0 < rearm_s <= 86_400:
             raise ConfigError(f"rearm_s = {rearm_s!r} is outside 0..86400, 0 excluded")
         self.config = config or ExecutionConfig()
         self.metrics = MetricsCollector()
         path = getattr(journal, "path", None)  # a journal that outlives the process has its kill file beside it
         self._needs_start = path is not None
+        kept: object = journal
+        self._lent = kept if isinstance(kept, LentJournal) else None
         if kill is None:
             kill = KillFlag() if path is None else _kill_file(path)
         self.switch = kill
@@ -136,30 +138,48 @@ class ArbitrageExecutionEngine:
         self,
         past: Iterable[Fact] | None = None,
         *,
-        account: str = "paper",
-        environment: str = "paper",
+        account: str | None = None,
+        environment: str | None = None,
         settings: str = "",
     ) -> list[ExecutionResult]:
         """Take over what the journal says, bring it to its end, compare it with the venues, and stand watch.
 
-        `past` is every fact of the journal so far (by default what the journal itself holds), `settings` the hash of the settings (by default of config and
-        limits), which the record keeps. Returns how interrupted trades ended: legs first, entries later.
-        Raises JournalDamaged, JournalError when nothing can be kept, VenueError when a venue that was never seen is
-        silent: then nothing may be entered. ConfigError for a second start.
+        `past` is every fact of the journal so far (by default what the journal itself holds), `account` and
+        `environment` those of the journal (without one: "paper"), `settings` the hash of the settings (by default of
+        config and limits), which the record keeps. Returns how interrupted trades ended: legs first, entries later.
+        A start that raises has stopped what it began. Raises ConfigError for a second start, for another account or
+        environment than the journal's, for a live venue on paper and for a venue that is missing though trades are
+        open there; JournalDamaged; JournalError when nothing can be kept; VenueError when a venue that was never seen
+        is silent.
         """
         if self._started:
             raise ConfigError("this engine was started before; a new start needs a new engine")
-        self._started = True
+        account, environment = self._identity(account, environment)
+        if self._lent is not None:
+            self._lent.lend()
+        self._started = self._needs_start = True
+        try:
+            return await self._start(past, account, environment, settings)
+        except Exception:
+            with suppress(ArbkitError, OSError):
+                await self.stop()
+            raise
+
+    async def _start(
+        self, past: Iterable[Fact] | None, account: str, environment: str, settings: str
+    ) -> list[ExecutionResult]:
         self._time.begin()
         self._supervisor.repeat(self._time.look_at_loop, self._time.pause_s, "the watch on the event loop")
         if past is None:
             past = getattr(self._journal, "facts", ())
         state = replayed(past, named_books(self._books), self.risk, self.metrics)
+        if missing := [name for name in state.venues() if name not in self._venues]:
+            raise ConfigError(f"trades are open at {', '.join(missing)}, which this engine was not given: add it")
         self._take_over(state)
         began = self._record.intend(
             "session.started",
             account,
-            mode="live" if any(getattr(venue, "live", False) for venue in self._venues.values()) else "paper",
+            mode="live" if self._live else "paper",
             environment=environment,
             config=settings or hashlib.sha256(repr((self.config, self.risk.limits)).encode()).hexdigest(),
         )
@@ -167,16 +187,28 @@ class ArbitrageExecutionEngine:
             self.risk.pause_venue(name, began, "")
         self._inherited = list(state.trades)
         await self._record.durable(reducing=True)  # what was left open is evened on a full disk too
-        await self.reconciler.opening()
         self._read_switch()
         self._supervisor.repeat(self._heed_switch, KILL_CHECK_S, "the kill switch")
-        results = await self._resume(state)
-        self._needs_start = False
+        results = await self._resume(state)  # before a venue that is new is asked for anything: it may be silent
+        await self.reconciler.opening()
         for name, why in (await self.reconciler.compare_all()).items():
             self._pause(f"{name}/comparison", FOREVER, why)
+        self._needs_start = False
         self._supervisor.repeat(self._compare, self.config.reconcile_s, "reconciling")
         self._supervisor.repeat(self._look_at_clock, self._time.pause_s, "the watch on the clock")
         return results
+
+    def _identity(self, account: str | None, environment: str | None) -> tuple[str, str]:
+        """Return whose account this is, and in which environment; ConfigError where that does not fit together."""
+        theirs = tuple(getattr(self._journal, name, None) for name in ("account", "environment"))
+        found = []
+        for what, given, kept in zip(("account", "environment"), (account, environment), theirs, strict=True):
+            if given is not None and kept is not None and given != kept:
+                raise ConfigError(f"the journal is of {what} {kept!r}, not {given!r}")
+            found.append(given or kept or "paper")
+        if self._live and found[1] == "paper":
+            raise ConfigError(f"{', '.join(self._live)} is live, and the record is one of paper: use another journal")
+        return found[0], found[1]
 
     def _take_over(self, state: State) -> None:
         self.ledger.opened[:] = state.ledger.opened
@@ -228,6 +260,8 @@ class ArbitrageExecutionEngine:
         """End every background task, and see the last facts onto the disk."""
         self._close()
         await self._supervisor.stop()
+        if self._started and self._lent is not None:
+            self._lent.give_back()
         await self._record.durable(reducing=True)
 
     def _close(self) -> None:
@@ -281,6 +315,7 @@ class ArbitrageExecutionEngine:
 
     def venue_lost(self, name: str, why: str = "its connection is lost") -> None:
         """Enter nothing at a venue that cannot be heard until it is back; what rests there is unknown until asked."""
+        self._known(name)
         self._contacts[name] += 1
         self._pause(f"{name}/connection", FOREVER, why)
         self._executor.doubt(name, why)
@@ -290,12 +325,17 @@ class ArbitrageExecutionEngine:
 
         Raises VenueError when it is silent: then the next comparison on the timer decides.
         """
+        self._known(name)
         self._contacts[name] += 1
         contact = self._contacts[name]
         self._pause(f"{name}/comparison", FOREVER, "it was lost, and is not compared with yet")
         self._lift(f"{name}/connection")
         await self.reconciler.compare(name)
         self._compared(name, contact)
+
+    def _known(self, name: str) -> None:
+        if name not in self._venues:
+            raise ConfigError(f"no venue is called {name!r} here: {', '.join(self._venues)}")
 
     def _compared(self, name: str, contact: int) -> None:
         """Enter again at a venue that was compared with, unless contact to it has changed since the reading began."""
@@ -335,8 +375,11 @@ class ArbitrageExecutionEngine:
         self._read_switch()  # a release is on record before anything is entered after it
         if self._needs_start:
             return self._executor.refuse(trade, "the engine keeps an account: start it first", now)
-        views = [self._feed.view(leg) for leg in opportunity.basket.legs]
-        trade, reason = decided(trade, views, self._terms, self.risk.exposure_room())
+        try:
+            views = [self._feed.view(leg) for leg in opportunity.basket.legs]
+            trade, reason = decided(trade, views, self._terms, self.risk.exposure_room())
+        except Exception as error:  # noqa: BLE001 - every outcome is a result, and nothing was entered
+            reason = self._executor.bug(f"deciding on {trade.id}", error)
         return self._executor.refuse(trade, reason, now) if reason else await self._executor.execute(trade)
 
     async def scan_and_execute(

@@ -6,7 +6,7 @@ Simulation, paper and live differ only in the objects that stand behind these; t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Health, Level, Order, OrderReport, Side
@@ -101,6 +101,7 @@ class Venue(Protocol):
     """
 
     name: str
+    live: bool  # its orders are for real money
 
     async def submit(self, order: Order) -> OrderReport:
         """Place an order under its `client_id`; the same order twice is one order.
@@ -160,4 +161,17 @@ class Journal(Protocol):
 
         `reducing` may use the space that is held back for what makes exposure smaller (cancels and undo orders).
         """
+        ...
+
+
+@runtime_checkable
+class LentJournal(Protocol):
+    """A journal that outlives its process, and that one engine at a time writes."""
+
+    def lend(self) -> None:
+        """Take it for one engine; ConfigError while another has it."""
+        ...
+
+    def give_back(self) -> None:
+        """Let the next engine have it."""
         ...

@@ -23,6 +23,7 @@ from arbkit.core.errors import (
 from arbkit.core.model import Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg, TradeState
 from arbkit.core.ports import BookFeed, Clock, Venue
 from arbkit.core.units import MICRO, NS_PER_S, Price, Size
+from arbkit.execution.answer import answer, unless_cancelled
 from arbkit.execution.hearing import Hearing
 from arbkit.execution.record import Record
 from arbkit.execution.work import Sending, Work
@@ -93,12 +94,12 @@ class OrderDesk(Hearing):
 
     async def _together(self, work: Work, steps: Sequence[Coroutine[Any, Any, object]]) -> None:
         """Run the legs' coroutines at once; one that fails takes no other's outcome with it, and halts entries."""
-        for answer in await asyncio.gather(*steps, return_exceptions=True):
-            if isinstance(answer, Exception):
-                self._record.halt(f"{type(answer).__name__}: {answer}", answer)
+        for ended in await asyncio.gather(*steps, return_exceptions=True):
+            if isinstance(ended, Exception):
+                self._record.halt(f"{type(ended).__name__}: {ended}", ended)
                 work.notes.append(self._record.halted)
-            elif isinstance(answer, BaseException):
-                raise answer
+            elif isinstance(ended, BaseException):
+                raise ended
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -201,8 +202,7 @@ class OrderDesk(Hearing):
             leg = self._changed(work, leg, order.moved(OrderStatus.SUBMITTED))
         sending.unanswered += 1  # until the venue has said something that settles it
         try:
-            async with asyncio.timeout(self._answer_s(work)):
-                report = await self._venues[order.venue].submit(order)
+            report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))
         except VenueUnavailable as away:
             sending.last_at = before
             sending.unanswered -= 1
@@ -227,9 +227,10 @@ class OrderDesk(Hearing):
         order = leg.orders[-1]
         while True:
             try:
-                async for report in self._venues[order.venue].reports(order):
-                    leg = self._told(work, leg, report)
-                    yield leg
+                with unless_cancelled():
+                    async for report in self._venues[order.venue].reports(order):
+                        leg = self._told(work, leg, report)
+                        yield leg
             except VenueError as lost:
                 self._unanswered(work, leg, order, "reports", lost)
             if leg.orders[-1].is_final:
@@ -299,8 +300,7 @@ class OrderDesk(Hearing):
         order = order or leg.orders[-1]
         await self._turn(order.venue, reducing=True)
         try:
-            async with asyncio.timeout(self._answer_s(work)):
-                report = await self._venues[order.venue].status(order)
+            report = await answer(self._venues[order.venue].status(order), self._answer_s(work))
         except (VenueError, TimeoutError) as silent:
             if isinstance(silent, AccessDenied):
                 self._deny(order.venue, silent)
@@ -321,8 +321,7 @@ class OrderDesk(Hearing):
             return self._unanswered(work, leg, order, "cancel", error)
         await self._turn(order.venue, reducing=True)
         try:
-            async with asyncio.timeout(self._answer_s(work)):
-                report = await self._venues[order.venue].cancel(order)
+            report = await answer(self._venues[order.venue].cancel(order), self._answer_s(work))
         except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either
             if isinstance(silent, AccessDenied):
                 self._deny(order.venue, silent)

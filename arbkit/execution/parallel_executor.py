@@ -25,10 +25,11 @@ from arbkit.core.model import (
     TradeState,
 )
 from arbkit.core.ports import BookFeed, Clock, Journal, Venue
-from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
 from arbkit.detection.sizing import basket_quote
 from arbkit.execution.accounting import fees_of_order, is_complete, is_even, lot_of, min_size_of, money_of
 from arbkit.execution.accounting import refused as refused_result
+from arbkit.execution.answer import answer, unless_cancelled
 from arbkit.execution.hybrid import Standing, crossing_size
 from arbkit.execution.limit import repriced, resting_limits
 from arbkit.execution.market import caps as market_caps
@@ -43,6 +44,8 @@ from arbkit.execution.work import Work
 from arbkit.journal.fold import State
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
+
+REPEAT_NS = 3_600 * NS_PER_S  # how often a basket's refusals for one and the same reason are written down
 
 
 class ParallelExecutor(TradeDesk):
@@ -73,6 +76,7 @@ class ParallelExecutor(TradeDesk):
         super().__init__(venues, feed, risk, config, clock, record, ledger, supervisor, on_done)
         self._closing = ""
         self._plans = 0  # trades that began
+        self._refused: dict[str, tuple[str, int]] = {}  # by basket: why it was refused last on record, and when (ns)
         self._work = {
             ExecutionStrategy.MARKET: self._execute_market,
             ExecutionStrategy.LIMIT: self._execute_limit,
@@ -85,12 +89,25 @@ class ParallelExecutor(TradeDesk):
         return self._closing or self._record.halted or self._risk.halted
 
     def refuse(self, trade: MultiLegTrade, reason: str, started_at: int) -> ExecutionResult:
-        """Write down that a trade does not start, and why."""
+        """Write down that a trade does not start, and why.
+
+        Not while the journal cannot keep it, when its room is for what is owed, and not a basket's same reason again
+        and again: a switch that stays thrown for a week is not a record a second.
+        """
         result = refused_result(trade, reason, started_at)
-        self._record.note("trade.refused", trade.id, **_plan(trade), reason=reason, started_at=started_at)
+        basket = trade.opportunity.basket.id
+        said, since = self._refused.get(basket, ("", 0))
+        if not self._record.unhealthy and (said != reason or started_at - since >= REPEAT_NS):
+            self._refused[basket] = (reason, started_at)
+            self._record.note("trade.refused", trade.id, **_plan(trade), reason=reason, started_at=started_at)
         if self._on_done is not None:
             self._on_done(result)
         return result
+
+    def bug(self, doing: str, error: Exception) -> str:
+        """Halt entries for an error that nobody expected, and return why."""
+        self._record.halt(f"{doing}: {type(error).__name__}: {error}", error)
+        return self._record.halted
 
     def trades(self) -> list[MultiLegTrade]:
         """Return every trade that is not over, the escalated ones last."""
@@ -201,7 +218,11 @@ class ParallelExecutor(TradeDesk):
 
     async def _run(self, trade: MultiLegTrade) -> ExecutionResult:
         started_at = self._clock.now()
-        if reason := await self._preflight_checks(trade):
+        try:
+            reason = await self._preflight_checks(trade)
+        except Exception as error:  # noqa: BLE001 - supervised here: whatever it is, nothing was entered
+            reason = self.bug(f"checking trade {trade.id}", error)
+        if reason:
             return self.refuse(trade, reason, started_at)
         work = self._running[trade.id]
         work.started_at = started_at
@@ -215,14 +236,15 @@ class ParallelExecutor(TradeDesk):
     async def _held(self, work: Work, steps: Callable[[Work], Awaitable[ExecutionResult]]) -> ExecutionResult:
         """Run the steps of a trade; what nobody expected halts entries, and leaves the trade to a person."""
         try:
-            return await steps(work)
+            with unless_cancelled():
+                return await steps(work)
         except Exception as error:  # noqa: BLE001 - supervised here, so that no trade is dropped with what it owes
-            self._record.halt(f"trade {work.trade.id}: {type(error).__name__}: {error}", error)
+            self.bug(f"trade {work.trade.id}", error)
             return self._escalate(work, f"{type(error).__name__}: {error}")
 
     async def _preflight_checks(self, trade: MultiLegTrade) -> str:
         """Return why a trade may not start, or reserve for it, write down its plan and return nothing."""
-        if reason := self.halted or self._misfit(trade):
+        if reason := self.halted or self._record.unhealthy or self._misfit(trade):
             return reason
         plans = self._plans
         free = await self._free_cash(trade)
@@ -266,27 +288,29 @@ class ParallelExecutor(TradeDesk):
         names = list(dict.fromkeys(leg.book.venue for leg in trade.legs))
         free: dict[str, Cash] = {}
         answers = await asyncio.gather(*[self._cash_at(name) for name in names], return_exceptions=True)
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            if isinstance(answer, str):
-                return answer
-            free[name] = answer
+        for name, found in zip(names, answers, strict=True):
+            if isinstance(found, BaseException):
+                raise found
+            if isinstance(found, str):
+                return found
+            free[name] = found
         return free
 
     async def _cash_at(self, name: str) -> Cash | str:
         """Return a venue's free cash less what entries may cost of which it had not heard when it was asked."""
         try:
-            async with asyncio.timeout(self._patience_s):
-                if reason := await self._turn(name, reducing=False):
-                    return reason
-                on_the_way = sum(work.on_the_way(name) for work in self._running.values())
-                return Cash(await self._venues[name].balance() - on_the_way)
+            return await answer(self._asked_for_cash(name), self._patience_s)
         except AccessDenied as no:
             self._deny(name, no)
             return self.halted
         except (VenueError, TimeoutError) as error:
             return f"free cash at {name} is unknown: {str(error) or 'no answer in time'}"
+
+    async def _asked_for_cash(self, name: str) -> Cash | str:
+        if reason := await self._turn(name, reducing=False):
+            return reason
+        on_the_way = sum(work.on_the_way(name) for work in self._running.values())
+        return Cash(await self._venues[name].balance() - on_the_way)
 
     # -- the strategies ------------------------------------------------------------------------------------------
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import AccessDenied, DataError, VenueError, VenueUnavailable
 from arbkit.core.model import Book, MultiLegTrade, Order, Side, TradeState
 from arbkit.core.ports import Clock, Venue, VenueOrder
 from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Cash, Size, cost
+from arbkit.execution.answer import answer
 from arbkit.execution.record import Record
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
+
+T = TypeVar("T")
 
 MAX_PAGES = 1_000  # a listing that is longer than this runs in circles
 READS = 3  # times a difference is read before it is believed
@@ -47,7 +51,7 @@ class Difference:
 
     name: str
     why: str
-    orders: list[str] = field(default_factory=list)  # venue ids of orders that nobody here placed
+    orders: list[str] = field(default_factory=list)  # what a claim takes: orders by venue id, positions in words
 
 
 class Reconciler:
@@ -74,7 +78,7 @@ class Reconciler:
         self._risk = risk
         self._trades = trades
         self._turn = turn
-        self.claimed: dict[str, str] = {}  # foreign orders that a person has claimed, by the venue's id
+        self.claimed: dict[str, str] = {}  # foreign orders (by the venue's id) and positions that a person has claimed
         self.open: dict[str, Difference] = {}  # what is not claimed yet, by name
         self.skewed: dict[str, str] = {}  # venues whose clock was not ours when it was last read, and by how much
 
@@ -91,25 +95,32 @@ class Reconciler:
             self._ledger.open(name, reading.total, shares)
             self._adopt(shares)
             if reading.strange:
-                self._bar(Difference(name, f"EXTERNAL position: {'; '.join(reading.strange)}"))
+                self._bar(Difference(name, f"EXTERNAL position: {'; '.join(reading.strange)}", list(reading.strange)))
             for book, size in shares:
                 self._bar(Difference(_market_of(book), f"{size / MICRO:g} {book} were held before the first trade"))
 
     # -- comparing -----------------------------------------------------------------------------------------------
 
     async def compare_all(self) -> dict[str, str]:
-        """Compare every venue; return which could not be compared, and why. One that fails hides no other."""
-        silent = {}
-        for name in self._venues:
-            try:
-                await self.compare(name)
-            except Exception as error:  # noqa: BLE001 - halts below, unless a venue may raise it
-                silent[name] = str(error) or "no answer in time"
-                if isinstance(error, AccessDenied):
-                    self._record.halt(f"{name} denies access: {error}")
-                elif not isinstance(error, (VenueError, TimeoutError)):
-                    self._record.halt(f"comparing with {name} failed: {type(error).__name__}: {error}", error)
-        return silent
+        """Compare every venue; return which could not be compared, and why. One that fails hides or delays no other."""
+        names = list(self._venues)
+        answers = await asyncio.gather(*[self._tried(name) for name in names], return_exceptions=True)
+        for ended in answers:
+            if isinstance(ended, BaseException):
+                raise ended
+        return {name: str(why) for name, why in zip(names, answers, strict=True) if why}
+
+    async def _tried(self, name: str) -> str:
+        """Compare one venue; return why it could not be compared, or nothing."""
+        try:
+            await self.compare(name)
+        except Exception as error:  # noqa: BLE001 - halts here, unless a venue may raise it
+            if isinstance(error, AccessDenied):
+                self._record.halt(f"{name} denies access: {error}")
+            elif not isinstance(error, VenueError):
+                self._record.halt(f"comparing with {name} failed: {type(error).__name__}: {error}", error)
+            return str(error) or type(error).__name__
+        return ""
 
     async def measure(self, venues: Iterable[str]) -> list[str]:
         """Read these venues' clocks; return those that differ from ours or do not answer."""
@@ -117,7 +128,7 @@ class Reconciler:
         for name in venues:
             try:
                 await self._measure_clock(name)
-            except (VenueError, TimeoutError):
+            except VenueError:
                 unsure.append(name)
             else:
                 unsure += [name] if name in self.skewed else []
@@ -142,11 +153,7 @@ class Reconciler:
 
     async def _measure_clock(self, name: str) -> None:
         """Keep entries away from a venue whose clock is not ours: what is signed or dated would not be believed."""
-        await self._turn(name)
-        before = self._clock.now()
-        async with asyncio.timeout(self._patience_s):
-            theirs = await self._venues[name].time()
-        after = self._clock.now()
+        before, theirs, after = await self._answered(name, self._their_time(name), self._patience_s)
         was = self.skewed.pop(name, None)
         off = max(before - theirs, theirs - after, 0)  # for certain, whenever within the answer it was read
         if off > self._config.max_clock_skew_s * NS_PER_S:
@@ -158,13 +165,27 @@ class Reconciler:
             self._record.note("venue.paused", f"{name}/clock", until=after, why="")
             self._risk.pause_venue(f"{name}/clock", after, "")
 
+    async def _their_time(self, name: str) -> tuple[int, int, int]:
+        await self._turn(name)
+        before = self._clock.now()
+        return before, await self._venues[name].time(), self._clock.now()
+
+    async def _answered(self, name: str, ask: Awaitable[T], within_s: float) -> T:
+        """Return what a venue answers; VenueUnavailable when it does not in time."""
+        try:
+            return await answer(ask, within_s)
+        except TimeoutError as error:
+            raise VenueUnavailable(f"{name} does not answer in time") from error
+
     async def _read(self, name: str) -> Reading:
-        async with asyncio.timeout(3 * self._patience_s):
-            orders = await self._all_orders(name)
-            await self._turn(name)
-            held = await self._venues[name].positions()
-            await self._turn(name)
-            cash = await self._venues[name].balance()
+        return await self._answered(name, self._reading(name), 3 * self._patience_s)
+
+    async def _reading(self, name: str) -> Reading:
+        orders = await self._all_orders(name)
+        await self._turn(name)
+        held = await self._venues[name].positions()
+        await self._turn(name)
+        cash = await self._venues[name].balance()
         shares, strange = {}, []
         for book, size in held.items():
             if book in self._books:
@@ -173,18 +194,16 @@ class Reconciler:
                 strange.append(f"{size / MICRO:g} of book number {book}, which is in no basket here")
         return Reading(orders, shares, cash, tuple(strange))
 
-    async def _steady(self, name: str) -> Reading:
-        """Read an account until two readings agree; VenueUnavailable when it goes on moving, or does not answer."""
+    async def _steady(self, name: str, pause_s: float = 0.0) -> Reading:
+        """Read an account until two readings, a pause apart, agree; VenueUnavailable when it goes on moving."""
         before = None
-        try:
-            for _ in range(2 * READS):
-                reading = await self._read(name)
-                if reading == before:
-                    return reading
-                before = reading
-        except TimeoutError as error:
-            raise VenueUnavailable(f"{name} does not answer in time") from error
-        raise VenueUnavailable(f"the account at {name} moves while it is read: start again when it rests")
+        for _ in range(2 * READS):
+            reading = await self._read(name)
+            if reading == before:
+                return reading
+            before = reading
+            await asyncio.sleep(pause_s)
+        raise VenueUnavailable(f"the account at {name} moves while it is read: try again when it rests")
 
     async def _all_orders(self, name: str) -> tuple[VenueOrder, ...] | None:
         """Return the whole listing, every order once, or None when its pages never ended."""
@@ -225,10 +244,8 @@ class Reconciler:
     def _differences(self, name: str, reading: Reading, before: _Expected, after: _Expected) -> dict[str, Difference]:
         found: dict[str, Difference] = {}
 
-        def differ(market: str, why: str, order: str = "") -> None:
-            one = found.setdefault(market, Difference(market, why))
-            if order:
-                one.orders.append(order)
+        def differ(market: str, why: str, *claimable: str) -> None:
+            found.setdefault(market, Difference(market, why)).orders.extend(claimable)
 
         ours = {*before.orders, *after.orders}
         foreign = [order for order in reading.orders or () if order.client_id not in ours]
@@ -236,8 +253,8 @@ class Reconciler:
             if order.venue_id not in self.claimed:
                 whose = f"{order.client_id}, which is over here," if order.client_id else "that nobody here placed"
                 differ(_market_of(order.book), f"EXTERNAL order {order.venue_id} {whose} is open", order.venue_id)
-        if reading.strange:
-            differ(name, f"EXTERNAL position: {'; '.join(reading.strange)}")
+        if strange := [one for one in reading.strange if one not in self.claimed]:
+            differ(name, f"EXTERNAL position: {'; '.join(strange)}", *strange)
         for book in sorted({*reading.shares, *before.shares, *after.shares}):
             spans = [expected.shares.get(book, (0, 0)) for expected in (before, after)]
             low, high = min(span[0] for span in spans), max(span[1] for span in spans)
@@ -265,18 +282,19 @@ class Reconciler:
     async def claim(self, name: str, why: str) -> None:
         """Take a person's word that what differs on a market ("venue:market") or venue is theirs.
 
-        The account is adjusted to what the venue says, on record. Raises DataError for a name that is none,
-        VenueUnavailable while orders of ours have no last word there, JournalError when the claim is not on disk: it
+        The account is adjusted to what the venue says twice, on record: one listing without a row takes nothing for
+        gone. Raises DataError for a name that is none here, VenueUnavailable while orders of ours have no last word there, JournalError when the claim is not on disk: it
         counts, and is to be made again should the process end before it is.
         """
         barred = self.open.get(name)
         venue = name.partition(":")[0]
-        if venue not in self._venues:
-            raise DataError(f"nothing is called {name!r} here: a venue, or a market as venue:market")
+        if name not in {*self._venues, *(_market_of(book.name) for book in self._books.values()), *self.open}:
+            barred_now = ", ".join(self.open) or "nothing"
+            raise DataError(f"no venue, and no market (venue:market), is called {name!r} here; barred: {barred_now}")
         before = self._expected(venue)
         if before.orders or self._busy(venue):
             raise VenueUnavailable(f"trades are running at {venue}: claim {name} when they are over")
-        reading = await self._read(venue)
+        reading = await self._steady(venue, self._config.hedge_retry_s)
         if self._busy(venue) or self._expected(venue) != before:
             raise VenueUnavailable(f"the account moved while it was read: claim {name} again")
         more = []

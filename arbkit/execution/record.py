@@ -22,6 +22,12 @@ class Record:
         self._clock = clock
         self.halted = ""
 
+    @property
+    def unhealthy(self) -> str:
+        """Return why the journal cannot make facts durable now, or nothing."""
+        why = getattr(self._journal, "unhealthy", "")
+        return f"the journal is not kept: {why}" if why else ""
+
     def intend(self, fact: str, key: str, **data: object) -> int:
         """Record what is about to be done and return when (ns); raises when it cannot be kept: then it must not be."""
         now = self._clock.now()

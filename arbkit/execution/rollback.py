@@ -60,7 +60,8 @@ def targets(trade: MultiLegTrade) -> tuple[Target, ...]:
     """Return every kind of undo that consists of orders the venues take, in the order complete, trim, exit.
 
     A leg is either left alone or moved by at least its market's minimum, on its lot. So completing may go beyond
-    the largest leg, and beyond the trade's size by less than one minimum order, and trimming below the smallest.
+    the largest leg, and beyond the trade's size by at most one minimum order, and trimming below the smallest. What a
+    venue filled beyond that is its broken word and not ours to double: it is sold, or left to a person.
     A trim that leaves nothing is an exit.
     """
     found = [_complete(trade), _trim(trade), _exit(trade)]
@@ -70,8 +71,10 @@ def targets(trade: MultiLegTrade) -> tuple[Target, ...]:
 def _complete(trade: MultiLegTrade) -> Target | None:
     legs = trade.legs
     top = max(leg.held for leg in legs)
+    least = max(min_size_of(trade, leg) for leg in legs)
     start = max(leg.held + min_size_of(trade, leg) for leg in legs)
-    return _first_legal(trade, Purpose.COMPLETE, [top, *_steps(trade, start, +1)])
+    sizes = [size for size in [top, *_steps(trade, start, +1)] if size <= trade.size + least]
+    return _first_legal(trade, Purpose.COMPLETE, sizes)
 
 
 def _trim(trade: MultiLegTrade) -> Target | None:
@@ -117,14 +120,20 @@ def _dust(trade: MultiLegTrade) -> int:
 
 
 def choose(
-    trade: MultiLegTrade, views: Sequence[BookView], terms: Terms, barred: Collection[Purpose] = ()
+    trade: MultiLegTrade,
+    views: Sequence[BookView],
+    terms: Terms,
+    barred: Collection[Purpose] = (),
+    denied: Collection[int] = (),
 ) -> Plan | None:
     """Return the undo that leaves most within the loss bound, or None when no book allows one now.
 
     What the books hold whole goes before what they hold in part; ties go to complete, then trim, then exit. A
-    kind in `barred` was just refused by a venue and is passed over.
+    kind in `barred` was just refused by a venue and is passed over, and so is what needs a leg in `denied`, whose
+    venue lets nobody in.
     """
-    plans = [priced(trade, target, views, terms) for target in targets(trade) if target.kind not in barred]
+    open_to_us = [target for target in targets(trade) if not any(leg in denied for leg, _ in target.orders)]
+    plans = [priced(trade, target, views, terms) for target in open_to_us if target.kind not in barred]
     return max((plan for plan in plans if plan is not None), key=lambda plan: (plan.whole, plan.pnl), default=None)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from arbkit.execution.answer import unless_cancelled
 from arbkit.execution.record import Record
 
 
@@ -49,14 +50,16 @@ class Supervisor:
         while True:
             await asyncio.sleep(pause_s)
             try:
-                await step()
+                with unless_cancelled():
+                    await step()
             except Exception as error:  # noqa: BLE001 - a watch that ended would watch nothing
                 self._failed(name, error)
 
     async def _insisted(self, steps: Callable[[], Awaitable[object]], pause_s: float, name: str) -> None:
         while True:
             try:
-                await steps()
+                with unless_cancelled():
+                    await steps()
                 return
             except Exception as error:  # noqa: BLE001 - what is owed does not end with an error
                 self._failed(name, error)
@@ -64,7 +67,11 @@ class Supervisor:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled():
+            error = task.exception()
+        else:
+            error = None if task.cancelling() else asyncio.CancelledError("nobody here has cancelled it")
+        if error is not None:
             self._failed(task.get_name(), error)
 
     def _failed(self, name: str, error: BaseException) -> None:

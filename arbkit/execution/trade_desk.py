@@ -11,6 +11,7 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.model import (
     ExecutionResult,
+    Health,
     MultiLegTrade,
     OrderStatus,
     Outcome,
@@ -125,8 +126,6 @@ class TradeDesk(OrderDesk):
                 if any(work.leg(order.leg).orders[-1].status is OrderStatus.REJECTED for order in plan.orders):
                     barred = (plan.kind,)
                 why = "the venues did not fill an undo in time"
-                if denied := [leg.book.venue for leg in work.trade.legs if self._is_denied(leg.book.venue)]:
-                    return f"{denied[0]} denies access"
             if self._too_late(work, self._retry_ns):
                 break
             await asyncio.sleep(self._config.hedge_retry_s)
@@ -141,7 +140,8 @@ class TradeDesk(OrderDesk):
         except Exception as error:  # noqa: BLE001 - a feed that fails prices nothing now, and may do so later
             self._record.halt(f"a book cannot be read: {type(error).__name__}: {error}", error)
             return None
-        return choose(work.trade, views, self._terms, barred)
+        denied = [leg.index for leg in work.trade.legs if self._is_denied(leg.book.venue)]
+        return choose(work.trade, views, self._terms, barred, denied)
 
     async def _ask_unsettled(self, work: Work) -> None:
         for leg, order in work.unsettled():
@@ -177,12 +177,24 @@ class TradeDesk(OrderDesk):
         """Stop, say so, and mark the shares outside whole baskets at the bids as received."""
         work.reason = reason
         over = [(leg, size) for leg, size in zip(work.trade.legs, excess(work.trade.legs), strict=True) if size]
-        unhedged = sum(self._bid_value(leg, size) for leg, size in over)
+        unhedged = self._marked(work, over)
         if over:
             named = ", ".join(f"{size / MICRO:g} {leg.book.name}" for leg, size in over)
             work.notes.append(f"pnl marks unhedged shares at the received bids: {named}")
         log.error("trade.escalated", extra={"trade": work.trade.id, "reason": reason})
         return self._close(work, Outcome.ESCALATED, TradeState.ESCALATED, unhedged)
+
+    def _marked(self, work: Work, over: list[tuple[TradeLeg, Size]]) -> int:
+        """Return what shares outside whole baskets would bring; what was said of the same ones stays while a book is unread."""
+        _, before = self._escalated.get(work.trade.id, (work, None))
+        if before is not None and [leg.held for leg in before.trade.legs] == [leg.held for leg in work.trade.legs]:
+            try:
+                read = all(self._feed.view(leg.book).health is Health.OK for leg, _ in over)
+            except Exception:  # noqa: BLE001 - see below
+                read = False
+            if not read:
+                return before.pnl - self._result(work, Outcome.ESCALATED).pnl
+        return sum(self._bid_value(leg, size) for leg, size in over)
 
     def _bid_value(self, leg: TradeLeg, size: Size) -> Cash:
         """Return what shares would bring now; nothing where the book cannot be read: an end must not fail for that."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from arbkit.backtest.mock_platform import Answer
+from arbkit.backtest.mock_platform import Answer, MockPlatform
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import Cause, JournalError, OrderRejected, VenueUnavailable
+from arbkit.core.errors import Cause, ConfigError, JournalError, OrderRejected, VenueUnavailable
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Order, OrderReport, OrderStatus, Outcome
 from arbkit.core.units import NS_PER_S
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
@@ -446,3 +446,135 @@ def test_a_start_that_takes_long_because_venues_do_is_no_hold_up() -> None:
         assert not world.stale
 
     world.run(steps)
+
+
+def test_nothing_is_entered_before_the_start_has_compared() -> None:
+    world = World()
+    positions = world.rig.alpha.positions
+
+    async def slowly() -> Any:
+        await asyncio.sleep(2)
+        return await positions()
+
+    world.rig.alpha.positions = slowly  # type: ignore[method-assign]
+    journal = world.rig.journal
+    journal.path = "kept"  # type: ignore[attr-defined]
+    world.engine = world.new_engine()
+
+    async def main() -> None:
+        starting = asyncio.ensure_future(world.engine.start())
+        while not starting.done():
+            assert "start it first" in (await world.engine._execute(world.rig.opportunity(), MARKET)).reason
+            await asyncio.sleep(0.3)
+        assert (await world.trade()).outcome is Outcome.COMPLETED
+        await world.engine.stop()
+
+    virtual(main())
+
+
+def test_what_was_interrupted_is_evened_before_a_venue_that_is_new_and_silent_is_asked() -> None:
+    world = World()
+    world.rig = Rig(markets=(a_market("alpha"), a_market("beta"), a_market("gamma", "other")))
+    rig = world.rig
+    rig.beta.script(NO_B, Answer(delay_s=400))
+    world.engine = world.new_engine()
+
+    async def first() -> None:
+        await world.engine.start()
+        trading = asyncio.ensure_future(world.trade())
+        await asyncio.sleep(0.3)
+        await world.engine.stop()
+        trading.cancel()
+
+    async def second() -> None:
+        gamma = MockPlatform("gamma", rig.table, "1000")
+
+        async def down(*_: object) -> Any:
+            raise VenueUnavailable("connection refused")
+
+        gamma.balance = gamma.positions = gamma.open_orders = gamma.time = down  # type: ignore[method-assign]
+        engine = ArbitrageExecutionEngine(
+            {**rig.venues, "gamma": gamma},
+            rig.feed,
+            [rig.basket],
+            config=rig.config,
+            journal=rig.journal,
+            pairs=rig.pairs,
+            kill=world.kill,
+        )
+        with pytest.raises(VenueUnavailable):
+            await engine.start()
+        assert rig.facts("trade.done")
+        assert not engine._supervisor.names()  # a start that failed leaves nothing running
+
+    virtual(first())
+    virtual(second())
+
+
+def test_a_venue_at_which_trades_are_open_cannot_be_left_out() -> None:
+    world = World()
+    rig = world.rig
+    rig.beta.script(NO_B, Answer(delay_s=400))
+
+    async def first() -> None:
+        await world.engine.start()
+        trading = asyncio.ensure_future(world.trade())
+        await asyncio.sleep(0.3)
+        await world.engine.stop()
+        trading.cancel()
+
+    async def second() -> None:
+        engine = ArbitrageExecutionEngine({"alpha": rig.alpha}, rig.feed, [], journal=rig.journal)
+        with pytest.raises(ConfigError, match="trades are open at beta"):
+            await engine.start()
+
+    virtual(first())
+    virtual(second())
+
+
+def test_fault_G5_a_journal_of_another_account_or_of_paper_is_refused() -> None:
+    world = World()
+    journal = world.rig.journal
+    journal.account, journal.environment = "mine", "paper"  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        for wrong in ({"account": "yours"}, {"environment": "live"}):
+            with pytest.raises(ConfigError, match="the journal is of"):
+                await world.new_engine().start(**wrong)  # type: ignore[arg-type]
+        world.rig.alpha.live = True  # type: ignore[misc]
+        live = ArbitrageExecutionEngine(world.rig.venues, world.rig.feed, [], journal=journal, paper_mode=False)
+        with pytest.raises(ConfigError, match="the record is one of paper"):
+            await live.start()
+        assert not journal.facts
+
+    virtual(main())
+
+
+def test_fault_U1_a_journal_is_lent_to_one_engine_at_a_time() -> None:
+    world = World()
+    lent: list[str] = []
+
+    def lend() -> None:
+        if lent:
+            raise ConfigError("lent")
+        lent.append("")
+
+    world.rig.journal.lend, world.rig.journal.give_back = lend, lent.clear  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        first, second = world.new_engine(), world.new_engine()
+        await first.start()
+        with pytest.raises(ConfigError, match="lent"):
+            await second.start()
+        await second.stop()
+        assert lent
+        await first.stop()
+        await second.start()
+        await second.stop()
+
+    virtual(main())
+
+
+def test_a_connection_of_a_venue_that_is_none_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no venue is called 'alhpa'"):
+        World().engine.venue_lost("alhpa")
