@@ -12,7 +12,7 @@ PYTHON ?= python3
 NOTEBOOKS ?= notebooks
 JUNK := build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo test simulate lint format types notebooks picture lab clean distclean env
+.PHONY: help demo test chain-test simulate lint format types notebooks picture lab clean distclean env
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,10 +56,29 @@ demo: env  ## the whole way from a tape to a comparison, on shipped data
 test: env  ## every test and notebook, with the coverage gate
 	@$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=term:skip-covered --nbmake tests $(NOTEBOOKS)
 
+# A local node and the real contracts' bytecode, at the exact versions of package.json, into node_modules. No lock
+# file: it would hold a registry's addresses. No scripts: nothing that is installed here runs before it is asked to.
+.PHONY: chain-parts
+chain-parts:
+	@cmp -s package.json node_modules/.stamp || { \
+	  command -v npm >/dev/null || { echo "npm is needed for the chain's parts (on Debian and Ubuntu: apt install npm)" >&2; exit 1; }; \
+	  npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error; \
+	  ls node_modules/@foundry-rs/anvil-*/bin/anvil >/dev/null || { echo "npm has no node (anvil) for this system" >&2; exit 1; }; \
+	  cp package.json node_modules/.stamp; }
+
+chain-test: env chain-parts  ## the tests on a local node with real contracts (needs npm)
+	@$(BIN)/python -m pytest -m chain tests $(CHAIN_ARGS)
+
 # SEEDS=n runs so many, FIRST=k begins elsewhere, SEED=s tells the story of one.
 simulate: env  ## the engine under every fault, seeded: SEEDS=5000, or SEED=42 to replay one
 	@$(BIN)/python -m tests.simulation.faults.run \
 	  $(if $(SEED),--seed $(SEED) --timeline,--seeds $(or $(SEEDS),500) --first $(or $(FIRST),0))
+
+# The compiled simulator and the plain one, order by order: minutes, so `make test` does a few hundred tapes of each.
+.PHONY: twin
+twin: env  ## the simulator against its slow twin on random tapes: TAPES=10000 for the matcher, as many for the venue
+	@ARBKIT_TWIN_TAPES=$(or $(TAPES),10000) $(BIN)/python -m pytest -q -s --timeout=7200 \
+	  tests/property/test_matcher_twin.py tests/property/test_venue_twin.py
 
 # PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root).
 .PHONY: bench soak
@@ -72,6 +91,11 @@ soak: env  ## a week in virtual time: what the engine holds in memory; DAYS=7
 .PHONY: mutants
 mutants: env  ## break the engine in ways that people do, and see that the simulation notices
 	@$(BIN)/python -m tests.simulation.mutants.run
+
+# Of the money code alone, each operator and number by itself, under its unit tests. ONLY=arbkit/risk/budget.py
+.PHONY: mutation
+mutation: env  ## change the code that counts money, one operator at a time: does a test notice?
+	@$(BIN)/python -m tests.mutation.run $(if $(ONLY),--only $(ONLY))
 
 lint: env  ## style, format, the import rule, stripped notebooks
 	@$(BIN)/ruff check .

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Final
 
-    from arbkit.analysis.results import Comparison, Run, backtest, compare, load_run, scan
+    from arbkit.analysis.results import Comparison, Run, backtest, compare, load_run, scan, sweep
     from arbkit.backtest.mock_platform import MockPlatform
     from arbkit.backtest.scenario import Scenario
     from arbkit.backtest.simulated_venue import SimulatedVenue
+    from arbkit.chain.batch import BatchTransactionManager
+    from arbkit.chain.gas import GasPriceManager
+    from arbkit.chain.polygon_optimizer import PolygonOptimizer
+    from arbkit.chain.pool import RPCLoadBalancer
+    from arbkit.chain.rpc import RPCEndpoint
     from arbkit.core.config import ExecutionConfig
     from arbkit.core.model import (
         ArbitrageOpportunity,
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
         Order,
         TradeLeg,
     )
+    from arbkit.core.retry import RetryStrategy
     from arbkit.detection.baskets import baskets
     from arbkit.execution.parallel_executor import ParallelExecutor
     from arbkit.history.importers import import_recording
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
     from arbkit.history.synthetic import synthetic_tape
     from arbkit.history.tape import Tape, read_tape
     from arbkit.integration import ArbitrageExecutionEngine
-    from arbkit.metrics import ExecutionMetrics, MetricsCollector
+    from arbkit.metrics import ExecutionMetrics, MetricsCollector, PolygonGasTracker
     from arbkit.risk.limits import RiskManager
 
     MARKET: Final = ExecutionStrategy.MARKET
@@ -60,6 +66,7 @@ __all__ = [
     "load_run",
     "compare",
     "Comparison",
+    "sweep",
     "ExecutionConfig",
     "Scenario",
     "ExecutionStrategy",
@@ -80,13 +87,26 @@ __all__ = [
     "MetricsCollector",
     "SimulatedVenue",
     "MockPlatform",
+    # the chain
+    "PolygonOptimizer",
+    "RPCEndpoint",
+    "RPCLoadBalancer",
+    "GasPriceManager",
+    "RetryStrategy",
+    "BatchTransactionManager",
+    "PolygonGasTracker",
 ]
 
 _MODULES = {
-    "arbkit.analysis.results": ("Comparison", "Run", "backtest", "compare", "load_run", "scan"),
+    "arbkit.analysis.results": ("Comparison", "Run", "backtest", "compare", "load_run", "scan", "sweep"),
     "arbkit.backtest.mock_platform": ("MockPlatform",),
     "arbkit.backtest.scenario": ("Scenario",),
     "arbkit.backtest.simulated_venue": ("SimulatedVenue",),
+    "arbkit.chain.batch": ("BatchTransactionManager",),
+    "arbkit.chain.gas": ("GasPriceManager",),
+    "arbkit.chain.polygon_optimizer": ("PolygonOptimizer",),
+    "arbkit.chain.pool": ("RPCLoadBalancer",),
+    "arbkit.chain.rpc": ("RPCEndpoint",),
     "arbkit.core.config": ("ExecutionConfig",),
     "arbkit.core.model": (
         "ArbitrageOpportunity",
@@ -98,6 +118,7 @@ _MODULES = {
         "Order",
         "TradeLeg",
     ),
+    "arbkit.core.retry": ("RetryStrategy",),
     "arbkit.detection.baskets": ("baskets",),
     "arbkit.execution.parallel_executor": ("ParallelExecutor",),
     "arbkit.history.importers": ("import_recording",),
@@ -105,7 +126,7 @@ _MODULES = {
     "arbkit.history.synthetic": ("synthetic_tape",),
     "arbkit.history.tape": ("Tape", "read_tape"),
     "arbkit.integration": ("ArbitrageExecutionEngine",),
-    "arbkit.metrics": ("ExecutionMetrics", "MetricsCollector"),
+    "arbkit.metrics": ("ExecutionMetrics", "MetricsCollector", "PolygonGasTracker"),
     "arbkit.risk.limits": ("RiskManager",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

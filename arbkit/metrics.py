@@ -220,6 +220,55 @@ class MetricsCollector:
         return path
 
 
+WEI_PER_POL = 10**18
+
+
+class PolygonGasTracker:
+    """Sums what transactions used and cost by what they were for, and what batches saved by estimate.
+
+    Fed with what is final only, so no figure is ever taken back. Sums are integers (gas, wei).
+    """
+
+    def __init__(self) -> None:
+        self._by_work: dict[str, list[int]] = {}  # count, failed, gas, wei
+        self._saved = 0
+
+    def used(self, work: str, gas: int, paid: int, *, ok: bool) -> None:
+        """Take one final transaction: gas units, and wei charged; a reverted one costs too."""
+        row = self._by_work.setdefault(work, [0, 0, 0, 0])
+        for at, value in enumerate((1, not ok, gas, paid)):
+            row[at] += value
+
+    def saved(self, gas: int) -> None:
+        """Take the gas that a batch was estimated to save against making its calls one by one."""
+        self._saved += gas
+
+    @property
+    def gas_used(self) -> int:
+        return sum(row[2] for row in self._by_work.values())
+
+    @property
+    def paid(self) -> int:
+        """Return all that was charged, wei."""
+        return sum(row[3] for row in self._by_work.values())
+
+    def get_summary(self) -> dict[str, Any]:
+        """Return gas and POL in all and by what it was for, and the share that batches saved (None without any)."""
+        total = self.gas_used
+        return {
+            "transactions": sum(row[0] for row in self._by_work.values()),
+            "failed": sum(row[1] for row in self._by_work.values()),
+            "gas_used": total,
+            "paid_pol": self.paid / WEI_PER_POL,
+            "gas_saved": self._saved,
+            "saved_share": _ratio(self._saved, total + self._saved),
+            "by_work": {
+                work: {"transactions": row[0], "failed": row[1], "gas_used": row[2], "paid_pol": row[3] / WEI_PER_POL}
+                for work, row in sorted(self._by_work.items())
+            },
+        }
+
+
 def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)

@@ -26,6 +26,7 @@ KINDS = {
     "process": "process",
     "real": "recording",
     "venues": "venue",
+    "chain": "chain",
 }
 NOT_BUILT = "not built yet"
 

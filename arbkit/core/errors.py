@@ -9,6 +9,16 @@ ArbkitError
 |  |- AccessDenied        nothing was sent and nothing will be: a person must mend key, clock or place
 |  `- OrderStateUnknown   the order may be live: ask the venue, resend nothing but the same order under the same key
 |- ChainError             a chain node or transaction failed
+|  |- ChainUnavailable    no node gave a usable answer: a read may be made again, after `retry_after_s` if it is given
+|  |  `- NodesDisagree    they gave different ones: wait, and ask again
+|  |- CallRefused         a node refused a read, a revert above all: `data` says why, asking again gives the same
+|  |- SendRefused         every node that answered refused the transaction: `kind` says what may be done about it
+|  |- SendUnknown         the transaction may be in: look up its hash, send nothing but the same bytes
+|  |- FeeAboveCap         nothing was signed: gas costs more than the cap allows: postpone what can wait
+|  |- FundsMissing        nothing was signed: the account lacks coin, collateral, shares or allowance: `what` it lacks
+|  |- Reverted            the chain would not do it, or did not: nothing moved, and the same again gives the same
+|  |- SpenderRefused      nothing was signed: no approval is given to this address
+|  `- WrongChain          the nodes are not of the chain that is meant: mend the settings
 |- JournalError           facts cannot be kept: enter nothing new
 |  `- JournalDamaged      the record contradicts itself: look at it read-only, start nothing on it
 `- InvariantViolation     a bug, or a venue that broke its word: stop
@@ -72,6 +82,90 @@ class OrderStateUnknown(VenueError):
 
 class ChainError(ArbkitError):
     """A chain node or a transaction failed."""
+
+
+class ChainUnavailable(ChainError):
+    """No node gave a usable answer; a read may be made again, not before `retry_after_s` if the nodes said so."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class NodesDisagree(ChainUnavailable):
+    """Nodes gave different answers about the same block, and no majority agrees: wait, and ask again."""
+
+
+class CallRefused(ChainError):
+    """A node refused a read: `code` is JSON-RPC's, `data` what a contract gave back when it reverted."""
+
+    def __init__(self, reason: str, code: int = 0, data: object = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.data = data
+
+
+class Refusal(StrEnum):
+    """Why nodes refused a transaction; the first that any of them said, in this order, is the one that counts."""
+
+    NONCE_TOO_LOW = "nonce_too_low"  # another transaction of this nonce is mined
+    REPLACEMENT_UNDERPRICED = "replacement_underpriced"  # another one waits, and this one does not pay enough more
+    UNDERPRICED = "underpriced"  # the tip is below what the pool takes
+    FEE_BELOW_BASE = "fee_below_base"  # the fee cap is below the base fee
+    INSUFFICIENT_FUNDS = "insufficient_funds"  # the account cannot pay value and gas
+    OTHER = "other"  # the message says it
+
+
+class SendRefused(ChainError):
+    """Every node that answered refused the transaction, and none of them knows its hash.
+
+    `unanswered` names the nodes that were given the bytes and said nothing: as long as there are any the transaction
+    may still turn up, so its hash stays on watch and a new one takes the same nonce.
+    """
+
+    def __init__(self, reason: str, kind: Refusal = Refusal.OTHER, unanswered: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.unanswered = unanswered
+
+
+class SendUnknown(ChainError):
+    """The transaction may be in: look up its hash and nonce; what is sent again is the same bytes."""
+
+
+class FeeAboveCap(ChainError):
+    """Nothing was signed: `needed` is more than `cap`, both in wei, per gas or in all as the message says."""
+
+    def __init__(self, reason: str, needed: int, cap: int) -> None:
+        super().__init__(reason)
+        self.needed = needed
+        self.cap = cap
+
+
+class FundsMissing(ChainError):
+    """Nothing was signed: of `what` the account has less than is needed."""
+
+    def __init__(self, what: str, needed: int, held: int) -> None:
+        super().__init__(f"{what}: {needed} needed, {held} there")
+        self.what = what
+        self.needed = needed
+        self.held = held
+
+
+class Reverted(ChainError):
+    """A contract refused a call, before or after it was mined: nothing moved. `reason` is its own word, decoded."""
+
+    def __init__(self, reason: str, what: str = "") -> None:
+        super().__init__(f"{what} reverts: {reason}" if what else reason)
+        self.reason = reason
+
+
+class SpenderRefused(ChainError):
+    """No approval is given to an address that is not on the list of known contracts."""
+
+
+class WrongChain(ChainError):
+    """A node is of another chain than the one that is meant, or lacks a contract that this one has."""
 
 
 class JournalError(ArbkitError):

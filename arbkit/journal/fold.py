@@ -34,6 +34,8 @@ from arbkit.core.model import (
 from arbkit.core.units import FOREVER, Cash, Price, Size
 from arbkit.journal.ledger import Ledger
 from arbkit.journal.memory import Fact
+from arbkit.journal.transactions import FACTS as TRANSACTION_FACTS
+from arbkit.journal.transactions import Transactions
 
 
 class NamedBooks(dict[str, Book]):
@@ -92,6 +94,7 @@ class State:
     halted: str = ""
     killed: str = ""
     session: dict[str, Any] = field(default_factory=dict)
+    transactions: Transactions = field(default_factory=Transactions)
     count: int = 0
     last_at: int = 0
 
@@ -310,6 +313,9 @@ class State:
     def _paused(self, fact: Fact, data: dict[str, Any]) -> None:
         self.paused[fact.key] = (data["until"], data["why"])
 
+    def _transaction(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.transactions.apply(fact.fact, fact.key, data)
+
     def _halted(self, _fact: Fact, data: dict[str, Any]) -> None:
         self.halted = data["reason"]
 
@@ -349,6 +355,7 @@ _STEPS: dict[str, Callable[[State, Fact, dict[str, Any]], None]] = {
     "losses.acknowledged": State._nothing,
     "kill.engaged": State._killed,
     "kill.released": State._released,
+    **dict.fromkeys(TRANSACTION_FACTS, State._transaction),
 }
 
 

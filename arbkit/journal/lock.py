@@ -37,6 +37,33 @@ class EngineLock:
             self._held.pop().release()
 
 
+class AccountLock:
+    """The right to send transactions of one account on one chain, whichever engine that is for, until `release`."""
+
+    def __init__(self, chain_id: int, address: str, folder: Path | None = None) -> None:
+        """Raises JournalError, which names the process that has it."""
+        name = hashlib.sha256(f"chain {chain_id}\n{address.lower()}".encode()).hexdigest()[:32]
+        folder = locks_folder() if folder is None else folder
+        self._lock = _taken(folder / f"{name}.lock", f"account {address} on chain {chain_id}")
+
+    def release(self) -> None:
+        """Give it back; nothing when that was done."""
+        self._lock.release()
+
+
+def is_locked(journal: Path) -> bool:
+    """Tell whether an engine has a journal, also one whose file is gone; yes where that cannot be found out."""
+    path = journal.with_name(f"{journal.name}.lock")
+    try:
+        if not path.is_file():
+            return False
+        # Signed by nobody: who holds it does so for a moment, and an engine that starts in it can start again.
+        with FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False).acquire(timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 def locks_folder() -> Path:
     """Return where the locks of accounts are: `XDG_STATE_HOME`, or the place it has by default."""
     state = os.environ.get("XDG_STATE_HOME", "")

@@ -17,6 +17,7 @@ import msgspec
 
 from arbkit.core import units
 from arbkit.core.errors import DataError
+from arbkit.core.nesting import too_deep
 from arbkit.core.units import MICRO, Price, Size
 
 Outcome = Literal["yes", "no"]
@@ -173,6 +174,8 @@ def decode(raw: str | bytes) -> Message | Unknown:
 
     Raises Malformed for broken JSON and for a known type whose fields are not as promised.
     """
+    if too_deep(raw.encode() if isinstance(raw, str) else raw):
+        raise Malformed("nested too deep")
     try:
         return _MESSAGE.decode(raw)
     except msgspec.ValidationError as error:

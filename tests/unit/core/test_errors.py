@@ -10,12 +10,13 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
         if kind.__module__ == errors.__name__ and issubclass(kind, Exception)
     }
     drawn: dict[str, str] = {}
-    inside = ""
+    above = ["ArbkitError"]
     for line in (errors.__doc__ or "").splitlines()[2:]:
         if "- " in line:
+            level = line.index("- ") // 3
             name = line.split("- ")[1].split()[0]
-            drawn[name] = inside if line.startswith(("|  ", "   ")) else "ArbkitError"
-            inside = name if not line.startswith(("|  ", "   ")) else inside
+            above = [*above[: level + 1], name]
+            drawn[name] = above[level]
     assert set(drawn) | {"ArbkitError"} == set(made)
     assert {name: made[name].__bases__[0].__name__ for name in drawn} == drawn
 

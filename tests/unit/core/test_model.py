@@ -1,29 +1,40 @@
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbkit.core import model
 from arbkit.core.errors import DataError, InvariantViolation
 from arbkit.core.grid import Grid
 from arbkit.core.model import (
     ENDED,
     NEXT,
     TERMINAL,
+    ArbitrageOpportunity,
+    Basket,
     Book,
+    ExecutionResult,
+    ExecutionStrategy,
     Fill,
+    Kind,
     LegStatus,
+    Level,
     Market,
     MarketTable,
+    MultiLegTrade,
     Order,
     OrderReport,
     OrderStatus,
+    Outcome,
     Purpose,
+    Settlement,
     Side,
     TimeInForce,
     TradeLeg,
+    floor_value,
 )
-from arbkit.core.units import Cash, Price, Size
+from arbkit.core.units import MICRO, Cash, Price, Size
 
 S = OrderStatus
 MARKET = Market(venue="kalshi", id="M", fee_rules=((0, "old"), (100, "new")))
@@ -104,6 +115,127 @@ def test_a_fill_of_too_much_is_held_all_the_same() -> None:
     assert (order.status, order.filled, order.remaining, order.excess) == (S.FILLED, 101, 0, 1)
 
 
+def test_an_order_that_got_what_it_asked_for_or_less_has_no_excess() -> None:
+    for size in (30, 100):
+        assert replace(ORDER, status=S.OPEN).with_fill(fill(1, size)).excess == 0
+
+
+def provisional(n: int, size: int, settlement: Settlement = Settlement.PROVISIONAL) -> Fill:
+    return replace(fill(n, size), settlement=settlement)
+
+
+def test_a_word_on_one_fill_leaves_the_others_and_the_order_as_they_are() -> None:
+    order = replace(ORDER, status=S.OPEN).with_fill(provisional(1, 60)).with_fill(provisional(2, 40))
+    assert (order.filled, order.confirmed, order.is_settled, order.status) == (100, 0, False, S.FILLED)
+    first = order.with_fill(fill(1, 60))
+    assert (len(first.fills), first.confirmed, first.is_settled, first.status) == (2, 60, False, S.FILLED)
+    both = first.with_fill(fill(2, 40))
+    assert ([one.trade_id for one in both.fills], both.confirmed) == (["t1", "t2"], 100)
+    assert (both.is_settled, both.status) == (True, S.FILLED)
+
+
+def test_a_void_reopens_a_filled_order_and_leaves_one_that_is_still_alive() -> None:
+    order = replace(ORDER, status=S.OPEN).with_fill(provisional(1, 60))
+    voided = order.with_fill(provisional(1, 60, Settlement.VOIDED))
+    assert (voided.status, voided.filled, voided.standing, voided.is_settled) == (S.PARTIAL, 0, (), True)
+    filled = order.with_fill(provisional(2, 40)).with_fill(provisional(1, 60, Settlement.VOIDED))
+    assert (filled.status, filled.filled, filled.reason) == (S.CANCELLED, 40, "fill t1 was voided")
+
+
+@pytest.mark.parametrize(
+    "words", [(Settlement.CONFIRMED, Settlement.VOIDED), (Settlement.VOIDED, Settlement.CONFIRMED)]
+)
+def test_a_last_word_on_a_fill_that_is_taken_back_is_a_broken_word(words: tuple[Settlement, Settlement]) -> None:
+    order = replace(ORDER, status=S.OPEN).with_fill(provisional(1, 60, words[0]))
+    assert order.with_fill(provisional(1, 60)) == order  # an older word that was overtaken
+    with pytest.raises(InvariantViolation, match=f"fill t1 was {words[0]}, then not"):
+        order.with_fill(provisional(1, 60, words[1]))
+
+
+def test_a_fill_that_is_another_than_it_was_is_a_broken_word() -> None:
+    order = replace(ORDER, status=S.OPEN).with_fill(fill(1, 60))
+    for other in (replace(fill(1, 60), price=Price(400_001)), fill(1, 61)):
+        with pytest.raises(InvariantViolation, match="fill t1 was"):
+            order.with_fill(other)
+
+
+def test_the_last_reason_that_was_given_stays() -> None:
+    order = replace(ORDER, status=S.OPEN).moved(S.PENDING_CANCEL, "too slow")
+    assert order.moved(S.CANCELLED).reason == "too slow"
+    assert order.moved(S.CANCELLED, "gone").reason == "gone"
+
+
+def test_a_cancelled_report_of_a_filled_order_and_an_old_one_of_an_ended_order_change_nothing() -> None:
+    filled = replace(ORDER, status=S.OPEN).with_fill(fill(1, 100))
+    for status in (S.CANCELLED, S.EXPIRED, S.OPEN):
+        assert filled.told(OrderReport("o", status)) == filled
+    partial = replace(ORDER, status=S.OPEN).with_fill(fill(1, 60))
+    assert partial.told(OrderReport("o", S.OPEN)) == partial
+    assert partial.told(OrderReport("o", S.CANCELLED, reason="gone")).reason == "gone"
+
+
+@pytest.mark.parametrize("status", [S.OPEN, S.PARTIAL, S.PENDING_CANCEL, S.UNKNOWN])
+def test_an_order_that_is_sent_goes_where_its_venue_says_without_a_fill(status: S) -> None:
+    assert replace(ORDER, status=S.SUBMITTED).told(OrderReport("o", status)).status is status
+
+
+def test_a_filled_report_of_which_a_part_was_voided_ends_the_order_without_that_part() -> None:
+    fills = (fill(1, 60), provisional(2, 40, Settlement.VOIDED))
+    order = replace(ORDER, status=S.OPEN).told(OrderReport("o", S.FILLED, fills))
+    assert (order.status, order.filled) == (S.CANCELLED, 60)
+    nothing = replace(ORDER, status=S.OPEN).told(OrderReport("o", S.FILLED, (provisional(1, 100, Settlement.VOIDED),)))
+    assert (nothing.status, nothing.filled) == (S.CANCELLED, 0)
+    missing = (fill(1, 59), provisional(2, 40, Settlement.VOIDED))
+    assert replace(ORDER, status=S.OPEN).told(OrderReport("o", S.FILLED, missing)).status is S.PARTIAL
+    ended = replace(ORDER, status=S.CANCELLED).told(OrderReport("o", S.FILLED, fills))
+    assert (ended.status, ended.filled) == (S.CANCELLED, 60)
+
+
+def test_what_may_be_sold_is_settled_and_not_taken_by_another_sell() -> None:
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
+    leg = leg.with_order(replace(ORDER, status=S.CANCELLED, fills=(fill(1, 50), provisional(2, 9))))
+    assert (leg.held, leg.available) == (59, 50)
+    sale = replace(ORDER, client_id="s", side=Side.SELL, purpose=Purpose.TRIM, size=Size(30), fills=(fill(3, 10),))
+    assert leg.with_order(replace(sale, status=S.PARTIAL)).available == 20
+    assert leg.with_order(replace(sale, status=S.CANCELLED)).available == 40
+    assert leg.with_order(replace(sale, size=Size(51), status=S.OPEN)).available == 0
+
+
+def test_an_order_that_changes_keeps_its_place_and_so_do_the_others() -> None:
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
+    for key in "abc":
+        leg = leg.with_order(replace(ORDER, client_id=key))
+    leg = leg.with_order(replace(ORDER, client_id="b", status=S.OPEN))
+    assert [(one.client_id, one.status) for one in leg.orders] == [("a", S.INTENT), ("b", S.OPEN), ("c", S.INTENT)]
+
+
+def a_trade(*legs: TradeLeg) -> MultiLegTrade:
+    basket = Basket("b", Kind.COMPLEMENT, "e", tuple(leg.book for leg in legs), Cash(970_000), Size(1), Size(1))
+    opportunity = ArbitrageOpportunity("o", basket, 7, Size(100), Cash(1), Cash(1))
+    return MultiLegTrade("t", opportunity, ExecutionStrategy.MARKET, legs)
+
+
+def test_a_trade_is_untouched_balanced_and_settled_as_its_legs_are() -> None:
+    legs = tuple(TradeLeg(n, BOOK, Side.BUY, Size(100)) for n in (0, 1))
+    trade = a_trade(*legs)
+    assert (trade.is_untouched, trade.is_balanced, trade.is_settled) == (True, True, True)
+    one = trade.with_leg(legs[1].with_order(replace(ORDER, status=S.CANCELLED, fills=(provisional(1, 30),))))
+    assert one.legs[0] == legs[0]
+    assert (one.is_untouched, one.is_balanced, one.is_settled) == (False, False, False)
+    void = one.with_leg(
+        legs[1].with_order(replace(ORDER, status=S.CANCELLED, fills=(provisional(1, 30, Settlement.VOIDED),)))
+    )
+    assert (void.is_untouched, void.is_balanced, void.is_settled) == (True, True, True)
+
+
+def test_only_completed_and_reduced_trades_are_committed_and_baskets_pay_their_floor() -> None:
+    trade = a_trade(TradeLeg(0, BOOK, Side.BUY, Size(100)))
+    committed = [outcome for outcome in Outcome if ExecutionResult(trade, outcome).committed]
+    assert committed == [Outcome.COMPLETED, Outcome.REDUCED]
+    assert floor_value(trade.opportunity.basket, 3) == 2  # of 2.91 millionths
+    assert floor_value(trade.opportunity.basket, 10**17 + 100) == 97 * 10**15 + 97  # more than 53 bits
+
+
 def test_a_filled_report_without_its_fills_waits_for_them() -> None:
     order = replace(ORDER, status=S.OPEN).told(OrderReport("o", S.FILLED))
     assert order.status is S.OPEN
@@ -139,6 +271,39 @@ def test_the_rule_in_force_is_the_newest_at_or_before_a_time() -> None:
     ticks = replace(MARKET, grids=((0, Grid.of_tick("0.01")), (100, Grid.of_tick("0.001"))))
     assert not ticks.grid_at(99).holds(1_000)
     assert ticks.grid_at(100).holds(1_000)
+
+
+NOUNS = [noun for noun in vars(model).values() if isinstance(noun, type) and is_dataclass(noun)]
+
+
+@pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.__name__)
+def test_a_change_of_a_noun_is_a_new_value(noun: type) -> None:
+    bare = object.__new__(noun)
+    for field in fields(noun):
+        with pytest.raises(FrozenInstanceError):
+            setattr(bare, field.name, None)
+
+
+def test_a_market_is_stated_by_the_names_of_its_fields() -> None:
+    with pytest.raises(TypeError):
+        Market("kalshi", "M")  # type: ignore[misc]
+
+
+def test_what_nobody_has_said_is_true_size_a_recorded_book_a_confirmed_fill_and_no_money() -> None:
+    assert BOOK.recorded
+    assert Level(Price(1), Size(1)).exact
+    basket = Basket("b", Kind.COMPLEMENT, "e", (BOOK,), Cash(MICRO), Size(1), Size(1))
+    opportunity = ArbitrageOpportunity("o", basket, 7, Size(100), Cash(1), Cash(1))
+    assert opportunity.exact
+    known = fill(1, 1)
+    assert (known.row, known.model, known.settlement) == (-1, "", Settlement.CONFIRMED)
+    assert OrderReport("o", S.OPEN).at == 0
+    assert not ORDER.post_only
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
+    assert (leg.decision_cost, leg.worst, leg.exact) == (0, 0, True)
+    result = ExecutionResult(MultiLegTrade("t", opportunity, ExecutionStrategy.MARKET, (leg,)), Outcome.MISSED)
+    assert (result.started_at, result.entries_done_at, result.finished_at) == (0, 0, 0)
+    assert (result.cash, result.fees, result.gas, result.unwind_cost, result.pnl) == (0, 0, 0, 0, 0)
 
 
 def test_a_book_is_found_by_name_and_the_others_are_named() -> None:

@@ -1,0 +1,1 @@
+"""Polygon: nodes over JSON-RPC, gas, nonces, transactions and their batches."""

@@ -1,0 +1,122 @@
+"""The contracts that money and shares go through, and the calls made to them.
+
+Addresses are as shipped in Polymarket's own client of October 2026; they are settings, and tests have others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from arbkit.core.errors import ConfigError
+from arbkit.settlement.positions import NO, NO_PARENT, YES, Condition
+
+ERC20_APPROVE = "approve(address,uint256)"
+ERC20_ALLOWANCE = "allowance(address,address)"
+ERC20_BALANCE = "balanceOf(address)"
+SET_APPROVAL = "setApprovalForAll(address,bool)"
+IS_APPROVED = "isApprovedForAll(address,address)"
+BALANCES = "balanceOfBatch(address[],uint256[])"
+SPLIT = "splitPosition(address,bytes32,bytes32,uint256[],uint256)"
+MERGE = "mergePositions(address,bytes32,bytes32,uint256[],uint256)"
+REDEEM = "redeemPositions(address,bytes32,bytes32,uint256[])"
+CONVERT = "convertPositions(bytes32,uint256,uint256)"
+PAYOUT_NUMERATOR = "payoutNumerators(bytes32,uint256)"
+PAYOUT_DENOMINATOR = "payoutDenominator(bytes32)"
+
+
+def _is_address(text: str) -> bool:
+    return len(text) == 42 and text.startswith("0x") and all(c in "0123456789abcdefABCDEF" for c in text[2:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contracts:
+    """Where things are. `operator` takes splits, merges and redeems: ConditionalTokens itself, or an adapter of it.
+
+    `spenders` are the only addresses that approvals are given to. `backing` is what the tokens' ids are made of, where
+    an adapter hides it behind another collateral.
+    """
+
+    conditional_tokens: str
+    collateral: str
+    operator: str
+    neg_risk_adapter: str = ""
+    backing: str = ""
+    spenders: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        for name in ("conditional_tokens", "collateral", "operator"):
+            if not _is_address(getattr(self, name)):
+                raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
+        for spender in self.spenders:
+            if not _is_address(spender):
+                raise ConfigError(f"a spender is no address: {spender!r}")
+
+    def condition(self, id: bytes) -> Condition:
+        """Return a condition with the ids of its tokens."""
+        return Condition.of(id, self.backing or self.collateral)
+
+    @property
+    def is_direct(self) -> bool:
+        """Tell whether ConditionalTokens is called itself: then it needs no approval to move positions."""
+        return self.operator == self.conditional_tokens
+
+
+POLYMARKET = Contracts(
+    conditional_tokens="0x4D97DCd97eC945f40cF65F87097ACe5EA0476045",
+    collateral="0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB",  # pUSD
+    backing="0x2791Bca1f2de4661ED88A30C99A7a9449Aa84174",  # USDC.e
+    operator="0xAdA100Db00Ca00073811820692005400218FcE1f",  # the collateral adapter
+    neg_risk_adapter="0xadA2005600Dec949baf300f4C6120000bDB6eAab",  # the neg-risk collateral adapter
+    spenders=frozenset(
+        {
+            "0xAdA100Db00Ca00073811820692005400218FcE1f",
+            "0xadA2005600Dec949baf300f4C6120000bDB6eAab",
+            "0xE111180000d2663C0091e4f400237545B87B996B",  # CTF exchange v2
+            "0xe2222d279d744050d28e00520010520000310F59",  # neg-risk exchange v2
+            "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa",  # exchange v3
+        }
+    ),
+)
+
+
+def calldata(signature: str, *values: object) -> bytes:
+    """Return the bytes that call a function of this signature; ValueError when a value does not fit its type."""
+    from eth_abi.abi import encode
+    from eth_abi.exceptions import EncodingError
+    from eth_utils.crypto import keccak
+
+    kinds = signature[signature.index("(") + 1 : -1]
+    try:
+        return keccak(text=signature)[:4] + encode(kinds.split(","), values)
+    except EncodingError as error:
+        raise ValueError(f"{signature} cannot be called so: {error}") from error
+
+
+def numbers(answer: bytes) -> tuple[int, ...]:
+    """Return an array of numbers that a contract answered."""
+    from eth_abi.abi import decode
+
+    found: Any = decode(["uint256[]"], answer)[0]
+    return tuple(found)
+
+
+def split_data(contracts: Contracts, condition: bytes, amount: int) -> bytes:
+    """Collateral becomes as many YES and as many NO."""
+    return calldata(SPLIT, contracts.collateral, NO_PARENT, condition, [YES, NO], amount)
+
+
+def merge_data(contracts: Contracts, condition: bytes, amount: int) -> bytes:
+    """As many YES and NO become collateral again."""
+    return calldata(MERGE, contracts.collateral, NO_PARENT, condition, [YES, NO], amount)
+
+
+def redeem_data(contracts: Contracts, condition: bytes) -> bytes:
+    """All YES and NO of a resolved condition become what they pay."""
+    return calldata(REDEEM, contracts.collateral, NO_PARENT, condition, [YES, NO])
+
+
+def convert_data(market: bytes, questions: Sequence[int], amount: int) -> bytes:
+    """As many NO of each of these questions become YES of all others, and collateral for all of them but one."""
+    return calldata(CONVERT, market, sum(1 << at for at in questions), amount)

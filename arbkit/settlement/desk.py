@@ -1,0 +1,264 @@
+"""The capital cycle: intents of trades go in, and come back with what the chain did, when that is final.
+
+Each intent is looked at before anything is signed, made once, and held against the balances of the blocks before and
+after it. What failed is told with the contract's reason and is not tried again: that is for whoever wanted it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from arbkit.core.errors import ConfigError
+from arbkit.core.transaction import Call, CallResult, Fate, Work
+from arbkit.core.units import Cash
+from arbkit.settlement.approvals import approve_collateral, approve_positions
+from arbkit.settlement.contracts import (
+    BALANCES,
+    ERC20_ALLOWANCE,
+    ERC20_BALANCE,
+    IS_APPROVED,
+    PAYOUT_DENOMINATOR,
+    PAYOUT_NUMERATOR,
+    Contracts,
+    calldata,
+    numbers,
+)
+from arbkit.settlement.intents import COLLATERAL, Intent, Moves, Payout, SettlementResult
+from arbkit.settlement.positions import Condition
+
+
+class Chain(Protocol):
+    """The chain as settlement needs it."""
+
+    @property
+    def holder(self) -> str:
+        """Return the address that holds collateral and positions."""
+        ...
+
+    async def head(self) -> int:
+        """Return the number of the newest block."""
+        ...
+
+    async def ask(self, to: str, data: bytes, block: int | None = None) -> bytes:
+        """Return what a contract answers, as of a block or now. Raises Reverted, ChainUnavailable."""
+        ...
+
+    def fate_of(self, key: str) -> Fate | None:
+        """Return PENDING for a call that is open, DONE for one that took effect; None when it may be made (again)."""
+        ...
+
+    async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
+        """Make each call once by its key and return what became of each, in order, when it is final.
+
+        Raises FeeAboveCap, FundsMissing, ChainUnavailable or JournalError when nothing was signed.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Purse:
+    """What the holder has and may spend at the block that intents are judged by; judged intents use it up."""
+
+    have: Moves
+    allowance: int
+    approved: dict[str, bool]
+    payouts: dict[bytes, Payout | None]
+    pulled: int = 0  # collateral that splits will have taken from us
+    lacking: dict[str, None] = field(default_factory=dict)  # operators that positions must be approved for
+
+
+class SettlementDesk:
+    """Settles for one holder. With `approves` it gives the approvals that are missing: exact ones, to known contracts."""
+
+    def __init__(self, chain: Chain, contracts: Contracts, *, approves: bool = True) -> None:
+        """Raises ConfigError when the operator is not among the contracts that may be given an approval."""
+        if approves and contracts.operator not in contracts.spenders:
+            raise ConfigError(f"the operator {contracts.operator} is none of the known spenders")
+        self._chain = chain
+        self._contracts = contracts
+        self._approves = approves
+        self._under_way: dict[str, Intent] = {}
+
+    async def settle(self, intents: Sequence[Intent]) -> tuple[SettlementResult, ...]:
+        """Do what trades want, and return what became of each, in order, when it is final.
+
+        What cannot work is refused with its reason and nothing is signed for it; the rest goes on. Raises FeeAboveCap
+        when gas is above the cap: nothing was signed, and it can be asked for again later under the same keys.
+        """
+        earlier = {intent.key: fate for intent in intents if (fate := self._chain.fate_of(intent.key)) is not None}
+        purse = await self._purse(intents)
+        self._take_pledged(purse)
+        refused, passing = {}, []
+        for intent in intents:  # what was wanted before was judged then
+            if intent.key not in earlier and (why := self._objection(intent, purse)):
+                refused[intent.key] = _refused(intent, why)
+            else:
+                passing.append(intent)
+        self._under_way.update({intent.key: intent for intent in passing})
+        try:
+            fresh = [intent for intent in passing if intent.key not in earlier]
+            if fresh and (why := await self._approve(fresh, purse)):
+                needy = [intent for intent in fresh if intent.work is Work.SPLIT or not self._contracts.is_direct]
+                refused.update({intent.key: _refused(intent, why) for intent in needy})
+            calls = [intent.call(self._contracts) for intent in passing if intent.key not in refused]
+            made = await self._chain.execute(calls) if calls else ()
+        finally:
+            for intent in passing:
+                self._under_way.pop(intent.key, None)
+        wanted = {intent.key: intent for intent in passing}
+        done = [(wanted[result.call.key], result) for result in made]
+        old = [pair for pair in done if earlier.get(pair[0].key) is Fate.DONE]
+        told = {intent.key: _told(intent, result, _paid(intent), as_expected=True) for intent, result in old}
+        new = [pair for pair in done if pair not in old]
+        told.update({result.intent.key: result for result in await self._checked(new, purse)})
+        return tuple((refused | told)[intent.key] for intent in intents)
+
+    # -- before --------------------------------------------------------------------------------------------------
+
+    async def _purse(self, intents: Sequence[Intent]) -> _Purse:
+        block = await self._chain.head()
+        tokens = dict.fromkeys(token for intent in intents for token in intent.tokens())
+        operators = {self._contracts.operator: None} if not self._contracts.is_direct else {}
+        if any(intent.work is Work.CONVERT for intent in intents):
+            operators[self._contracts.neg_risk_adapter] = None
+        redeems = {intent.condition.id: intent.condition for intent in intents if intent.work is Work.REDEEM}
+        return _Purse(
+            have=await self.balances(tokens, block),
+            allowance=await self._number(
+                self._contracts.collateral, ERC20_ALLOWANCE, self._chain.holder, self._contracts.operator, block=block
+            ),
+            approved={one: await self._may_move(one, block) for one in operators},
+            payouts={one.id: await self.payout(one, block) for one in redeems.values()},
+        )
+
+    def _take_pledged(self, purse: _Purse) -> None:
+        """Count what is under way as gone until it is final: rather refused once too often than promised twice."""
+        for other in self._under_way.values():
+            purse.pulled += other.amount if other.work is Work.SPLIT else 0
+            for token, amount in other.needs().items():
+                purse.have[token] = purse.have.get(token, 0) - amount
+
+    def _objection(self, intent: Intent, purse: _Purse) -> str:
+        """Return why an intent cannot work, empty when it can; one that can has its part of the purse from then on."""
+        if intent.work is Work.REDEEM:
+            if purse.payouts[intent.condition.id] is None:
+                return "the condition is not resolved"
+            if not any(purse.have.get(token) for token in intent.condition.tokens):
+                return "no shares of it are held"
+        for token, amount in intent.needs().items():
+            if purse.have[token] < amount:
+                what = "collateral" if token == COLLATERAL else f"token {hex(token)[:10]}"
+                return f"{what}: {amount} needed, {purse.have[token]} there"
+        operator = self._contracts.neg_risk_adapter if intent.work is Work.CONVERT else self._contracts.operator
+        if intent.work is Work.SPLIT:
+            if purse.pulled + intent.amount > purse.allowance and not self._approves:
+                return f"allowance to {operator}: {purse.pulled + intent.amount} needed, {purse.allowance} there"
+            purse.pulled += intent.amount
+        elif not purse.approved.get(operator, True):
+            if not self._approves:
+                return f"{operator} may not move the positions"
+            purse.lacking[operator] = None
+        for token, amount in intent.needs().items():
+            purse.have[token] -= amount
+        return ""
+
+    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> str:
+        """Give what approvals are missing; return why that failed, empty when it did not."""
+        calls = []
+        name = hashlib.sha256("\n".join(intent.key for intent in intents).encode()).hexdigest()[:16]
+        if any(intent.work is Work.SPLIT for intent in intents) and purse.pulled > purse.allowance:
+            operator = self._contracts.operator
+            key = f"approve:{name}:{purse.pulled}"
+            calls.append(approve_collateral(self._contracts, operator, purse.pulled, key))
+        calls += [approve_positions(self._contracts, one, f"approve:{name}:{one}") for one in purse.lacking]
+        if not calls:
+            return ""
+        failed = [one for one in await self._chain.execute(calls) if one.fate is not Fate.DONE]
+        return f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
+
+    # -- after ---------------------------------------------------------------------------------------------------
+
+    async def _checked(self, done: Sequence[tuple[Intent, CallResult]], purse: _Purse) -> tuple[SettlementResult, ...]:
+        """Hold what took effect, and what did not, against the balances around its block, all of one block together."""
+        results = []
+        for block in dict.fromkeys(result.block for _, result in done):
+            mine = [(intent, result) for intent, result in done if result.block == block]
+            if block == 0:  # nothing of it was mined
+                results += [_told(intent, result, 0, as_expected=True) for intent, result in mine]
+                continue
+            tokens = dict.fromkeys(token for intent, _ in mine for token in intent.tokens())
+            before = await self.balances(tokens, block - 1)
+            after = await self.balances(tokens, block)
+            wanted: Moves = dict.fromkeys((COLLATERAL, *tokens), 0)
+            moves = [self._moves(intent, result, before, purse) for intent, result in mine]
+            for one in moves:
+                for token, change in one.items():
+                    wanted[token] += change
+            as_expected = all(after[token] - before[token] == change for token, change in wanted.items())
+            for (intent, result), one in zip(mine, moves, strict=True):
+                results.append(_told(intent, result, one.get(COLLATERAL, 0), as_expected=as_expected))
+        return tuple(results)
+
+    def _moves(self, intent: Intent, result: CallResult, before: Moves, purse: _Purse) -> Moves:
+        if result.fate is not Fate.DONE:
+            return {}
+        return intent.moves(before, purse.payouts.get(intent.condition.id))
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    async def balances(self, tokens: Iterable[int], block: int) -> Moves:
+        """Return the holder's collateral and tokens as of a block, millionths."""
+        wanted, holder = list(tokens), self._chain.holder
+        have = {COLLATERAL: await self._number(self._contracts.collateral, ERC20_BALANCE, holder, block=block)}
+        if wanted:
+            data = calldata(BALANCES, [holder] * len(wanted), wanted)
+            answer = numbers(await self._chain.ask(self._contracts.conditional_tokens, data, block))
+            have.update(zip(wanted, answer, strict=True))
+        return have
+
+    async def payout(self, condition: Condition, block: int | None = None) -> Payout | None:
+        """Return how a condition pays, None while it is not resolved."""
+        at = self._contracts.conditional_tokens
+        total = await self._number(at, PAYOUT_DENOMINATOR, condition.id, block=block)
+        if not total:
+            return None
+        yes, no = [await self._number(at, PAYOUT_NUMERATOR, condition.id, side, block=block) for side in (0, 1)]
+        return Payout(yes, no, total)
+
+    async def _may_move(self, operator: str, block: int) -> bool:
+        at, holder = self._contracts.conditional_tokens, self._chain.holder
+        return bool(await self._number(at, IS_APPROVED, holder, operator, block=block))
+
+    async def _number(self, to: str, signature: str, *values: object, block: int | None) -> int:
+        answer = await self._chain.ask(to, calldata(signature, *values), block)
+        if len(answer) != 32:
+            raise ConfigError(
+                f"{to} answers {signature} with {len(answer)} bytes: it is not the contract that is meant"
+            )
+        return int.from_bytes(answer, "big")
+
+
+def _refused(intent: Intent, why: str) -> SettlementResult:
+    return SettlementResult(intent, Fate.REFUSED, is_final=True, reason=why)
+
+
+def _paid(intent: Intent) -> int:
+    """Return the collateral that an intent of long ago moved; 0 for a redeem, whose shares are gone."""
+    return 0 if intent.work is Work.REDEEM else intent.moves({})[COLLATERAL]
+
+
+def _told(intent: Intent, result: CallResult, collateral: int, *, as_expected: bool) -> SettlementResult:
+    return SettlementResult(
+        intent,
+        result.fate,
+        result.is_final,
+        reason=result.reason,
+        hash=result.hash,
+        block=result.block,
+        gas_paid=result.paid,
+        collateral=Cash(collateral),
+        as_expected=as_expected,
+    )
