@@ -40,16 +40,19 @@ def comparison_table(raw: Raw, cells: Sequence[RawCell] | None = None) -> pd.Dat
     Counts are means over seeds: whole numbers (int64) with one seed, float64 with several. `slippage_p95` is NaN
     below 100 fills. A portfolio run adds `seen skipped_busy skipped_cash`. Without known fees net columns are NaN.
     """
-    gathering = gather(raw, cells)
-    rows = gathering.rows
+    return table_of(gather(raw, cells).rows, raw.mode, raw.fees_known)
+
+
+def table_of(rows: Sequence[Gathered], mode: str, fees_known: bool) -> pd.DataFrame:
+    """Return the comparison table of what was gathered."""
     ends = _intervals(rows)
-    table = pd.DataFrame([_row(row, raw.mode == "portfolio") for row in rows], columns=_columns(raw.mode))
+    table = pd.DataFrame([_row(row, mode == "portfolio") for row in rows], columns=_columns(mode))
     for column in WITH_INTERVAL:
         table[f"{column}_lo"], table[f"{column}_hi"] = ends[column]
-    if not raw.fees_known:
+    if not fees_known:
         table[list(NET)] = NAN
     several = any(row.seeds > 1 for row in rows)
-    counted = [*COUNTS, *(PORTFOLIO if raw.mode == "portfolio" else ())]
+    counted = [*COUNTS, *(PORTFOLIO if mode == "portfolio" else ())]
     kinds = dict.fromkeys(table.columns, "float64") | dict.fromkeys(counted, "float64" if several else "int64")
     return table.astype(kinds | {"strategy": "str", "n_clusters": "int64", "n_events": "int64"})
 

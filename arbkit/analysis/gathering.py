@@ -12,23 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from arbkit.analysis.attempt_table import ENDS, NEVER, OUTCOMES, UNCOUNTED, tabulate
 from arbkit.analysis.intervals import Clusters, Floats, block_ns, clusters
-from arbkit.analysis.raw import (
-    MICRO,
-    Attempt,
-    Raw,
-    RawCell,
-    attempts,
-    counters,
-    execution_ms,
-    groups,
-    intended_legs,
-    leg_numbers,
-)
+from arbkit.analysis.raw import MICRO, Raw, RawCell, attempts
+from arbkit.backtest.sweep_store import Columns
 from arbkit.core.errors import DataError
-from arbkit.core.model import Outcome
+from arbkit.core.units import NS_PER_MS
 
-OUTCOMES = tuple(outcome.value for outcome in Outcome)
+__all__ = ["OUTCOMES", "RATES", "WITH_INTERVAL", "Gathered", "Gathering", "gather", "gathered"]
+
 # Each figure with an interval as a ratio of two sums over opportunities: (above, below).
 RATES = {"completion_rate": ("completed", "opportunities"), "leg_fill_rate": ("filled", "intended")}
 MEANS = {
@@ -82,102 +74,61 @@ def gather(raw: Raw, cells: Sequence[RawCell] | None = None) -> Gathering:
     """Gather the comparison's cells, or others of the same opportunities, over clusters common to all of them."""
     cells = raw.cells if cells is None else cells
     met = [attempts(raw, cell) for cell in cells]
-    everything = [attempt.opportunity for each in met for attempt in each]
-    durations = [_duration(attempt) for each in met for attempt in each if _was_sent(attempt)]
-    block = block_ns(durations)
-    found = clusters([o.basket.event for o in everything], [o.detected_at for o in everything], block)
+    found, rows = gathered(tabulate(raw, cells, met))
     ends = np.cumsum([len(each) for each in met])
-    labels = dict(zip(map(id, cells), np.split(found.labels, ends[:-1]) if met else [], strict=True))
-    attempted = dict(zip(map(id, cells), met, strict=True))
-    rows = tuple(
-        _gathered(raw, key, mine, [attempted[id(cell)] for cell in mine], [labels[id(cell)] for cell in mine], found)
-        for key, mine in groups(cells).items()
-    )
+    labels = np.split(found.labels, ends[:-1]) if met else []
     named = tuple(
-        {a.result.trade.id: int(at) for a, at in zip(attempted[id(cell)], labels[id(cell)], strict=True) if a.result}
-        for cell in cells
+        {attempt.result.trade.id: int(at) for attempt, at in zip(mine, where, strict=True) if attempt.result}
+        for mine, where in zip(met, labels, strict=True)
     )
     return Gathering(rows, found, named)
 
 
-def _was_sent(attempt: Attempt) -> bool:
-    return attempt.result is not None and attempt.result.outcome is not Outcome.REFUSED
+def gathered(table: Columns) -> tuple[Clusters, tuple[Gathered, ...]]:
+    """Return the clusters of a table of attempts, and its cells gathered over them: one of each strategy and latency."""
+    took = table["took"]
+    events = table.about["events"]
+    named = [events[at] for at in table["event"].tolist()]
+    found = clusters(named, table["detected_at"].tolist(), block_ns(took[took != NEVER].tolist()))
+    groups: dict[tuple[str, float], list[int]] = {}
+    for number, cell in enumerate(table.about["cells"]):
+        groups.setdefault((cell["strategy"], cell["latency_ms"]), []).append(number)
+    return found, tuple(_gathered(table, key, numbers, found) for key, numbers in groups.items())
 
 
-def _duration(attempt: Attempt) -> int:
-    result = attempt.result
-    assert result is not None
-    return max(0, max(result.finished_at, result.entries_done_at) - attempt.opportunity.detected_at)
+_MONEY = ("pnl", "size", "unwind_cost", "fees", "intended", "filled", "priced_shares")
 
 
-def _numbers(attempt: Attempt) -> tuple[dict[str, float], list[float]]:
-    """Return what one attempt adds to each sum, in dollars and shares, and the slippage of each leg with a fill."""
-    opportunity, result = attempt
-    pnl = int(result.pnl) if result is not None else 0
-    found = Counter[str]({"opportunities": 1, attempt.outcome: 1})
-    slippages: list[float] = []
-    for leg in intended_legs(attempt):
-        n = leg_numbers(leg)
-        found["intended"] += n.size
-        found["filled"] += n.filled
-        if n.filled:
-            found["n_fills"] += 1
-        if n.filled and n.priced:
-            found["priced_shares"] += n.filled
-            found["slippage"] += leg.side * n.slippage
-            slippages.append(leg.side * n.slippage / n.filled / MICRO)
-    money = {
-        "pnl": pnl / MICRO,
-        "shortfall": (int(opportunity.edge) - pnl) / MICRO,
-        "size": int(opportunity.size) / MICRO,
-        "unwind_cost": int(result.unwind_cost) / MICRO if result is not None else 0.0,
-        "fees": int(result.fees) / MICRO if result is not None else 0.0,
-        "slippage": found["slippage"] / MICRO**2,
-    }
-    shares = {name: found[name] / MICRO for name in ("intended", "filled", "priced_shares")}
-    return {**found, **money, **shares}, slippages
+def _gathered(table: Columns, key: tuple[str, float], cells: Sequence[int], found: Clusters) -> Gathered:
+    mine = np.isin(table["cell"], cells)
+    where = found.labels[mine]
+    ended, executable = table["outcome"][mine], table["executable"][mine]
 
+    def summed(values: np.ndarray) -> Floats:
+        """Sum whole numbers per cluster: exact up to 2**53, and a mean over the seeds at once."""
+        return np.bincount(where, weights=values, minlength=found.n_clusters).astype(np.float64) / len(cells)
 
-_SUMS = ("opportunities", *OUTCOMES, "intended", "filled", "priced_shares", "slippage", "n_fills", "pnl", "shortfall",
-         "size", "unwind_cost", "fees")  # fmt: skip
-
-
-def _gathered(
-    raw: Raw,
-    key: tuple[str, float],
-    cells: Sequence[RawCell],
-    met: Sequence[Sequence[Attempt]],
-    labels: Sequence[np.ndarray],
-    found: Clusters,
-) -> Gathered:
-    sums = {name: np.zeros(found.n_clusters) for name in (*_SUMS, "executable", "counted")}
-    slippages: list[float] = []
-    execution: list[float] = []
-    for cell, mine, where in zip(cells, met, labels, strict=True):
-        for place, attempt in zip(where.tolist(), mine, strict=True):
-            numbers, its_slippages = _numbers(attempt)
-            for name in _SUMS:
-                sums[name][place] += numbers.get(name, 0.0)
-            slippages += its_slippages
-            execution.append(execution_ms(attempt))
-        if len(cell.executable) == len(mine):
-            np.add.at(sums["executable"], where, np.asarray(cell.executable, dtype=np.float64))
-            np.add.at(sums["counted"], where, 1.0)
-    touched = sums["opportunities"] > 0
-    events = {attempt.opportunity.basket.event for mine in met for attempt in mine}
+    sums = {name: summed(table[name][mine]) / MICRO for name in _MONEY}
+    sums |= {name: summed(ended == place) for place, name in enumerate(ENDS)}
+    sums["opportunities"] = summed(np.ones(len(where)))
+    sums["shortfall"] = summed(table["edge"][mine] - table["pnl"][mine]) / MICRO
+    sums["slippage"] = summed(table["slippage"][mine]) / MICRO**2
+    sums["n_fills"] = summed(table["n_fills"][mine])
+    sums["executable"], sums["counted"] = summed(executable == 1), summed(executable != UNCOUNTED)
+    legs = np.isin(table["leg_cell"], cells)
+    execution = table["execution"][mine]
     counted = Counter[str]()
     for cell in cells:
-        counted.update(counters(raw, cell))
-    took = np.array(execution, dtype=np.float64)
+        counted.update(table.about["cells"][cell]["counted"])
     return Gathered(
         strategy=key[0],
         latency_ms=key[1],
-        sums={name: values / len(cells) for name, values in sums.items()},
-        slippages=np.array(slippages, dtype=np.float64),
-        execution=took[~np.isnan(took)],
+        sums=sums,
+        slippages=table["leg_slippage"][legs] / table["leg_filled"][legs] / MICRO,
+        execution=execution[execution != NEVER] / NS_PER_MS,
         seeds=len(cells),
-        n_clusters=int(touched.sum()),
-        n_events=len(events),
+        n_clusters=int((sums["opportunities"] > 0).sum()),
+        n_events=len(np.unique(table["event"][mine])),
         # The counters of a run are kept per strategy and latency: they are the same for each of its seeds.
         counted={name: value / len(cells) for name, value in counted.items()},
     )

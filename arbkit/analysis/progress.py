@@ -9,8 +9,8 @@ from typing import Any, Self
 class Bar:
     """A progress bar that appears after two seconds, in a notebook as a widget and in a terminal as text."""
 
-    def __init__(self, what: str, unit: str) -> None:
-        self._what, self._unit = what, unit
+    def __init__(self, what: str, unit: str, *, quiet: bool = False) -> None:
+        self._what, self._unit, self._quiet = what, unit, quiet
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -18,6 +18,8 @@ class Bar:
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
+        if self._quiet:
+            return
         if self._bar is None:
             from tqdm.auto import tqdm
 

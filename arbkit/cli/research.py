@@ -1,4 +1,4 @@
-"""`arbkit demo | import | scan | compare`: from recordings to an answer."""
+"""`arbkit demo | import | scan | compare | sweep`: from recordings to an answer."""
 
 from __future__ import annotations
 
@@ -200,6 +200,81 @@ def compare(
     _write_json(json_file, comparison.to_dict())
     if html is not None:
         _write_report(html, comparison)
+
+
+def _grid(items: list[str]) -> dict[str, list[Any]]:
+    """Read `--grid config.x=0.0,0.01` and `--grid scenario.y=[...]`; which names there are is the sweep's to say."""
+    found: dict[str, list[Any]] = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not equals or not text.strip() or name.strip() in found:
+            raise usage(f"--grid {item!r}: must be NAME=VALUE,VALUE or NAME=[JSON], each name once")
+        values = _json(text)
+        found[name.strip()] = values if isinstance(values, list) else [_json(each) for each in _list(text, "--grid")]
+    return found
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text.strip()
+
+
+@app.command()
+def sweep(
+    tape: Annotated[Path, typer.Argument(help="A tape folder.")],
+    grid: Annotated[list[str], typer.Option("--grid", help="config.x=0.0,0.01 or scenario.y=through,front.")],
+    strategies: Annotated[str, typer.Option(help="Any of market,limit,hybrid.")] = "market,limit,hybrid",
+    kinds: Kinds = ALL_KINDS,
+    latency_ms: Annotated[str | None, typer.Option("--latency-ms", help="One way to the venue: 20,100.")] = None,
+    min_edge: MinEdge = None,
+    edge: Edge = None,
+    rearm_s: Rearm = 1.0,
+    assume_fees: Assume = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="config.x=... or scenario.y=...")] = None,
+    study: Annotated[str | None, typer.Option(help="sample:5s decides at fixed times instead of episodes.")] = None,
+    mode: Annotated[str, typer.Option(help="each or portfolio.")] = "each",
+    seed: Annotated[int, typer.Option(help="First seed of the keyed draws.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    cache: Annotated[Path | None, typer.Option(help="Where results are kept and found again.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Compare at every point of a grid, on all cores; what was done before is not done again."""
+    chosen = _some_of(kinds, "--kinds", ALL_KINDS)
+    names = _some_of(strategies, "--strategies", "market,limit,hybrid")
+    _one_of(edge, "--edge", "net,gross")
+    _one_of(mode, "--mode", "each,portfolio")
+    delays, axes = _latencies(latency_ms), _grid(grid)
+    config, scenario = _settings(set_ or [], seed)
+
+    def work() -> dict[str, Any]:
+        from arbkit.analysis.results import sweep as sweep_
+        from arbkit.analysis.sweeping import sweep_json, sweep_text
+        from arbkit.detection.baskets import baskets
+        from arbkit.history.tape import read_tape
+
+        found = sweep_(
+            tape,
+            baskets(read_tape(tape, verify=False), chosen),
+            axes,
+            strategies=names,
+            min_edge=min_edge,
+            edge=edge,
+            rearm_s=rearm_s,
+            assume_fees=assume_fees,
+            config=config,
+            scenario=scenario,
+            latencies_ms=delays,
+            seeds=seeds,
+            mode=mode,
+            study=study,
+            cache=cache,
+        )
+        typer.echo(sweep_text(found))
+        return sweep_json(found)
+
+    _write_json(json_file, refusable(work))
 
 
 @app.command()

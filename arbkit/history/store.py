@@ -8,6 +8,7 @@ the columns as they are in memory, for mapping; where it is missing they are rea
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ from arbkit.history.tape import (
     Tape,
     check_rows,
     digest_of,
+    forget,
     ladders_of,
     lag_max_of,
 )
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
+WRITTEN_BYTES = 1 << 24  # at once
 DAY_NS = 86_400 * NS_PER_S
 COLUMN_TYPES = (np.int64, np.int64, np.int16, np.uint8, np.int32, np.int64)  # of a tape with few books
 FIELDS: dict[str, type] = {  # of tape.json, beside the schema version
@@ -131,6 +134,7 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
         ) as file:
             for at in range(start, end, PIECE):  # a day need not fit memory
                 file.write_table(_packed(rows.cut(slice(at, min(at + PIECE, end)))))
+                forget(rows)
     ladders = ladders_of(rows, len(markets.books))
     numbers = np.repeat(np.arange(len(markets.books), dtype=np.int32), np.diff(ladders.offsets))
     pq.write_table(pa.table({"book": numbers, "price": ladders.prices}), folder / "ladders.parquet")
@@ -138,9 +142,9 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
     columns: dict[str, list[str]] = {"market": [json.dumps(row, sort_keys=True) for row in plain["markets"]]}
     columns = {"venue": [x.venue for x in markets.markets], "id": [x.id for x in markets.markets], **columns}
     pq.write_table(pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}), folder / "markets.parquet")
-    with pa.OSFile(str(folder / "replay.arrow"), "wb") as sink:
+    with (folder / "replay.arrow").open("wb") as file:
         table = _table(rows)
-        with pa.ipc.new_file(sink, table.schema) as writer:
+        with pa.ipc.new_file(pa.PythonFile(_Slowly(file, rows), "w"), table.schema) as writer:
             for batch in table.to_batches():  # one batch: columns that are contiguous once mapped
                 writer.write_batch(batch)
     document = {
@@ -158,6 +162,27 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
     }
     (folder / "tape.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return digest
+
+
+class _Slowly(io.RawIOBase):
+    """A file that takes whole columns and writes them a piece at a time, forgetting what was read: see `forget`."""
+
+    def __init__(self, file: io.BufferedWriter, rows: Rows) -> None:
+        super().__init__()
+        self._file, self._rows = file, rows
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        for at in range(0, len(view), WRITTEN_BYTES):
+            self._file.write(view[at : at + WRITTEN_BYTES])
+            forget(self._rows)
+        return len(view)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _table(rows: Rows) -> pa.Table:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import arbkit as ak
-from arbkit.analysis import progress, results
+from arbkit.analysis import progress, question, runs
 from arbkit.backtest.mock_platform import Answer
 from arbkit.cli import app
 from arbkit.core.config import ExecutionConfig
@@ -95,7 +95,8 @@ def test_fault_U2_an_interrupted_comparison_keeps_what_is_done_and_says_so(monke
                 raise KeyboardInterrupt
 
     tape = ak.synthetic_tape(SyntheticSpec(minutes=0.4, episodes=4), seed=3)
-    monkeypatch.setattr(results, "Bar", Pressed)
+    monkeypatch.setattr(question, "Bar", Pressed)
+    monkeypatch.setattr(runs, "Bar", Pressed)
     made = ak.compare(tape, ak.baskets(tape), "market", study="sample:2s")
     assert 0 < made.table["opportunities"].iloc[0] < 12
     assert "interrupted: only the first" in str(made)

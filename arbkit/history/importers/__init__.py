@@ -22,7 +22,11 @@ from arbkit.history.tape import Clocks, check_rows
 __all__ = ["FORMATS", "common_clocks", "import_recording", "importer"]
 
 # Each is a module here with an `IMPORTER`; tried in this order, the first that recognises a file reads it.
-FORMATS = ("kalshi_csv", "polymarket_csv", "tickscope", "resolvedkit", "kalshi_ws")
+# (pmxt before tickscope, whose columns it has as well.)
+FORMATS = (
+    *("kalshi_csv", "polymarket_csv", "pmxt", "tickscope", "resolvedkit", "kalshi_ws"),
+    *("quotes", "updown", "l2_collector", "kalshi_best"),
+)
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -38,14 +42,15 @@ def import_recording(
     sources: Paths,
     dest: str | PathLike[str],
     markets: str | PathLike[str] | None = None,
-    format: str = "auto",
+    format: str | Importer = "auto",
     *,
     source: str = "",
     licence: str = "",
 ) -> ImportReport:
     """Read recordings (files, or folders of them) and write one tape to the folder `dest`.
 
-    `markets` is a markets.toml; without one every market is unknown. `source` and `licence` are kept with the tape.
+    `format` is the name of an importer, "auto" (the first that recognises a file reads it), or an importer of your
+    own: see `Importer`. `markets` is a markets.toml; without one every market is unknown. `source` and `licence` are kept with the tape.
     The same files give the same tape whatever their order; a tape at `dest` is replaced as a whole at the end, and
     on any error it stays as it was. Raises DataError for an unknown format, a file that cannot be used, more than
     1 % of refused rows, or a `dest` that is not a tape.
@@ -97,9 +102,10 @@ def _files(given: Paths) -> list[Source]:
     return [Source.at(file) for file in files]
 
 
-def _recognised(found: Sequence[Source], format: str) -> list[tuple[Importer, list[Source]]]:
+def _recognised(found: Sequence[Source], format: str | Importer) -> list[tuple[Importer, list[Source]]]:
     """Return the importers and what each reads; raise DataError for a file that none of them knows."""
-    known = [importer(name) for name in ((format,) if format != "auto" else FORMATS)]
+    names = FORMATS if format == "auto" else (format,)
+    known = [importer(name) if isinstance(name, str) else name for name in names]
     groups: dict[str, tuple[Importer, list[Source]]] = {}
     for source in found:
         head = source.head()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
+import json
 import stat
 import zlib
 from array import array
@@ -12,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,6 +36,8 @@ __all__ = [
     "Source",
     "csv_rows",
     "is_coarse",
+    "is_conflict",
+    "json_list",
     "recorded",
     "recorded_ns",
     "snap",
@@ -44,6 +48,7 @@ __all__ = [
 Batch = Rows  # the six columns of whole messages, `book` as int32, ts_recv never falling within one source
 BATCH_ROWS = 65_536  # about how many rows a batch holds
 HEAD_BYTES = 8_192  # of a file, decompressed, shown to `recognises`
+PIECE_BYTES = 1 << 16
 LINE_LIMIT = 1 << 20  # characters: nothing that we read has longer lines, a file that does is not what it seems
 # A recording of ours packs to a tenth, the most repetitive of others to a fiftieth; gzip can do a thousandth.
 MOST_UNPACKED = 200  # times its own size that a packed file may hold, above what is harmless anyway
@@ -131,6 +136,20 @@ class Source:
                 except UnicodeDecodeError as error:
                     raise DataError(f"{self.path}: line {at[0]} is not UTF-8 text: {error.reason}") from error
 
+    def pieces(self) -> Iterator[str]:
+        """Yield the text of the file in pieces, decompressed; raises DataError as `lines` does."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        with self._reading(), self._open() as file:
+            room = max(HARMLESS_BYTES, MOST_UNPACKED * self.path.stat().st_size)
+            while raw := file.read(PIECE_BYTES):
+                room -= len(raw)
+                if room < 0:
+                    raise DataError(f"{self.path}: holds over {MOST_UNPACKED} times its size: no recording")
+                try:
+                    yield decoder.decode(raw)
+                except UnicodeDecodeError as error:
+                    raise DataError(f"{self.path}: is not UTF-8 text: {error.reason}") from error
+
 
 def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells of `columns`) of a CSV file with a header, and count rows read in `log`.
@@ -156,6 +175,9 @@ def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[t
             continue
         read += 1
         log.rows_read += 1
+        if is_conflict(text):
+            log.refuse(number, "line: a mark of a git conflict", text)
+            continue
         cells = _cells(text)
         if len(cells) != len(header):
             log.refuse(number, "row: wrong number of cells", f"{len(cells)} instead of {len(header)}")
@@ -163,6 +185,51 @@ def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[t
         yield number, [cells[i] for i in at]
     if not read:
         raise DataError(f"{source.path}: holds a header and no row")
+
+
+def is_conflict(text: str) -> bool:
+    """Tell whether a line is one of those that git leaves around two versions of a file."""
+    return text.startswith(("<<<<<<< ", ">>>>>>> ")) or text == "======="
+
+
+def json_list(source: Source, log: FileLog) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (number from 1, object) of a file that is one JSON list of objects, and count them as rows in `log`.
+
+    Holds one object at a time, whether the list stands on one line or on many. An entry that is no object is refused;
+    a list that does not end is noted: the file was cut off there. Raises DataError for what is no JSON.
+    """
+    decoder = json.JSONDecoder()
+    text, at, number, opened = "", 0, 0, False
+    pieces = source.pieces()
+    while True:
+        rest = text[at:].lstrip(" \t\r\n,") if opened else text[at:].lstrip()
+        if rest and not opened:
+            if rest[0] != "[":
+                raise DataError(f"{source.path}: does not begin as a JSON list")
+            text, at, opened = rest, 1, True
+            continue
+        if rest.startswith("]"):
+            return
+        try:
+            entry, end = decoder.raw_decode(rest)
+        except json.JSONDecodeError as error:
+            piece = next(pieces, None)
+            if piece is None:
+                if number == 0:
+                    raise DataError(f"{source.path}: holds no JSON list with an entry: {error}") from error
+                log.note(f"the list does not end after entry {number}: the file may be cut off there")
+                return
+            if len(rest) > LINE_LIMIT:
+                raise DataError(f"{source.path}: entry {number + 1} is longer than {LINE_LIMIT} characters") from error
+            text, at = rest + piece, 0
+            continue
+        number += 1
+        log.rows_read += 1
+        text, at = rest, end
+        if isinstance(entry, dict):
+            yield number, entry
+        else:
+            log.refuse(number, "entry: not an object", repr(entry)[:80])
 
 
 def _cells(text: str) -> list[str]:
@@ -289,10 +356,14 @@ class MessageWriter:
         """Add a row to the current message; all rows of a message stand at the stamp of its first."""
         if not self._open:
             self._now = max(self._now, recv)
-        values = (self._now, venue, book, m.meta(kind, side, lower, last=False), price, size)
+        recvs, venues, books, metas, prices, sizes = self._columns
         try:
-            for column, value in zip(self._columns, values, strict=True):
-                column.append(value)
+            recvs.append(self._now)
+            venues.append(venue)
+            books.append(book)
+            metas.append(kind | side << m.SIDE_SHIFT | (m.LOWER if lower else 0))
+            prices.append(price)
+            sizes.append(size)
         except OverflowError:
             raise DataError(f"book {book} at {self._now} ns: {size} millionths is no size a tape can hold") from None
         self._open += 1

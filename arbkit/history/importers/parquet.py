@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from arbkit.core.errors import DataError
 from arbkit.core.units import MICRO, NS_PER_MS, NS_PER_S
 from arbkit.history.importers.base import HARMLESS_BYTES, MOST_UNPACKED
+from arbkit.history.quality import FileLog
 from arbkit.history.stamps import EARLIEST, LATEST
 
 BATCH_ROWS = 65_536
@@ -98,14 +99,26 @@ def texts(column: Any) -> list[str | None]:
 
 def stamps_ns(column: Any) -> list[int | None]:
     """Return a column of UTC stamps in ns since the epoch; whole numbers are taken for milliseconds."""
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        unit = {"s": NS_PER_S, "ms": NS_PER_MS, "us": 1_000, "ns": 1}[kind.unit]
-    elif pa.types.is_integer(kind):
-        unit = NS_PER_MS
-    else:
-        raise DataError(f"not a column of stamps: {kind}")
+    unit = _unit(column.type)
     return [None if at is None else at * unit for at in column.cast(pa.int64()).to_pylist()]
+
+
+def _unit(kind: Any) -> int:
+    """Return how many ns a stamp of this type counts in."""
+    if pa.types.is_timestamp(kind):
+        return {"s": NS_PER_S, "ms": NS_PER_MS, "us": 1_000, "ns": 1}[kind.unit]
+    if pa.types.is_integer(kind):
+        return NS_PER_MS
+    raise DataError(f"not a column of stamps: {kind}")
+
+
+def recorded_array(column: Any) -> NDArray[np.int64]:
+    """Return a column of stamps like `recorded_ns`, as an array: -1 for None."""
+    unit = _unit(column.type)
+    plain = column.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    good = (plain >= EARLIEST // unit) & (plain < LATEST // unit)
+    found: NDArray[np.int64] = np.where(good, plain * unit, -1).astype(np.int64)
+    return found
 
 
 def recorded_ns(column: Any) -> list[int | None]:
@@ -122,3 +135,15 @@ def micros(column: Any) -> Micros:
     values = np.where(good, scaled, 0).astype(np.int64)
     good &= np.abs(values / MICRO - np.where(good, plain, 0.0)) <= NEAR
     return Micros(values, good)
+
+
+def refuse(faults: Sequence[tuple[NDArray[np.bool_], str]], log: FileLog) -> NDArray[np.bool_]:
+    """Tell which rows of a piece have a fault, and count each with its first one.
+
+    Rows are numbered from 1 over the whole file: `log.rows_read` must be what was read before this piece.
+    """
+    masks = np.stack([mask for mask, _ in faults])
+    bad = np.asarray(masks.any(axis=0))
+    for row in np.flatnonzero(bad).tolist():
+        log.refuse(log.rows_read + row + 1, faults[int(masks[:, row].argmax())][1])
+    return bad

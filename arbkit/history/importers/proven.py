@@ -14,7 +14,7 @@ all of them lead to. A print between a message and its neighbours changes no boo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from arbkit.books import meta as m
@@ -29,6 +29,8 @@ REMOVED = "levels proven empty by a printed best"
 NEVER = "of these, removals the recording never states"
 BOUND = "printed bests of unknown size"
 CROSSED = "printed bests that cross"
+CROSSED_WHOLE = "whole books that are locked or crossed"
+CORRECTED = "levels that a whole book put right"
 
 
 class Said(NamedTuple):
@@ -103,6 +105,55 @@ class ProvenBooks:
             self._prove(recv, row)
         self._out.end()
 
+    def renew(self, recv: int, stamp: int, number: int, bids: Mapping[int, int], asks: Mapping[int, int]) -> None:
+        """Write a whole book, received at `recv` ns, as its difference to what is known: a message of its own.
+
+        `bids` and `asks` map prices to sizes (millionths, above zero). One that is locked or crossed cannot be a book
+        and makes it unknown; one that changes nothing is a mark that the stream is alive.
+        """
+        book = self._books[number]
+        if bids and asks and max(bids) >= min(asks):
+            _count(book.log, CROSSED_WHOLE)
+            self._gap(recv, stamp, number)
+            self._out.end()
+            return
+        before, known = len(self._out), book.known
+        if not known:
+            book.known = True
+            self._out.row(recv, stamp, number, m.KIND_CLEAR)
+        for side, new in ((m.SIDE_BID, bids), (m.SIDE_ASK, asks)):
+            levels = book.side(side)
+            for price in sorted(levels.keys() - new.keys()):
+                self._out.row(recv, stamp, number, m.KIND_LEVEL, side, price, 0)
+        for side, new in ((m.SIDE_BID, bids), (m.SIDE_ASK, asks)):
+            levels = book.side(side)
+            for price, size in sorted(new.items()):
+                if levels.get(price) != size:
+                    self._out.row(recv, stamp, number, m.KIND_LEVEL, side, price, size)
+            levels.clear()
+            levels.update(new)
+        book.unconfirmed.clear()
+        if known and len(self._out) > before:
+            _count(book.log, CORRECTED, len(self._out) - before)
+        if len(self._out) == before:
+            self._out.row(recv, stamp, number, m.KIND_MARK)
+        self._out.end()
+
+    def lose(self, recv: int) -> None:
+        """Make every known book unknown from `recv` ns on: what came then was not recorded."""
+        for number in self._books:
+            self._gap(recv, recv, number)
+        self._out.end()
+
+    def _gap(self, recv: int, stamp: int, number: int) -> None:
+        book = self._books[number]
+        if book.known:
+            self._out.row(recv, stamp, number, m.KIND_GAP)
+        book.known = False
+        book.bids.clear()
+        book.asks.clear()
+        book.unconfirmed.clear()
+
     def finish(self) -> None:
         """Count, at the end, what was proven empty and never stated to be."""
         for book in self._books.values():
@@ -153,7 +204,13 @@ class ProvenBooks:
             _count(book.log, CROSSED)
             return
         for side, levels, best in ((m.SIDE_BID, book.bids, bid), (m.SIDE_ASK, book.asks, ask)):
-            for price in sorted(p for p in levels if (p > best if side == m.SIDE_BID else p < best)):
+            if not levels:
+                inside: list[int] = []
+            elif side == m.SIDE_BID:  # nearly always nothing lies inside: one look at the best, and no more
+                inside = sorted(p for p in levels if p > best) if max(levels) > best else []
+            else:
+                inside = sorted(p for p in levels if p < best) if min(levels) < best else []
+            for price in inside:
                 del levels[price]
                 book.unconfirmed[side, price] = None
                 self._out.row(recv, row.stamp, row.book, m.KIND_LEVEL, side, price, 0)

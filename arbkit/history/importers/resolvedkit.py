@@ -28,14 +28,14 @@ from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.units import MICRO
 from arbkit.history.importers import parquet
-from arbkit.history.importers.base import Batch, BookIndex, MessageWriter, SnapshotDiff, Source
+from arbkit.history.importers.base import Batch, BookIndex, MessageWriter, Source
+from arbkit.history.importers.snapshots import Snapshot, SnapshotWriter
 from arbkit.history.quality import FileLog, QualityLog
 from arbkit.history.tape import Clocks
 
 VENUE = "polymarket"
 BOOK_COLUMNS = ("market_id", "ts", "side", "bid_px", "bid_sz", "ask_px", "ask_sz")
 MARKET_COLUMNS = ("market_id", "slug", "end_ts", "payout_up", "payout_down")
-ONE_SIDED = "snapshots with one side or none"
 SIDES = {"UP": 0, "DOWN": 1}
 
 
@@ -69,25 +69,13 @@ class _Market(NamedTuple):
     payouts: tuple[int | None, int | None]
 
 
-class _Snapshot(NamedTuple):
-    """One usable row: sizes by price, in millionths."""
-
-    book: int
-    bids: dict[int, int]
-    asks: dict[int, int]
-
-    @property
-    def crossed(self) -> bool:
-        return bool(self.bids) and bool(self.asks) and max(self.bids) >= min(self.asks)
-
-
 class _Resolution(NamedTuple):
     """The end of a market."""
 
     market: _Market
 
 
-Event = _Snapshot | _Resolution
+Event = Snapshot | _Resolution
 
 
 def _together(sources: Sequence[Source], index: BookIndex, quality: QualityLog) -> Iterator[Batch]:
@@ -102,15 +90,25 @@ def _together(sources: Sequence[Source], index: BookIndex, quality: QualityLog) 
         missing = "markets.parquet (which market is which, and how it ended)" if files else "books.parquet (the books)"
         raise DataError(f"{sources[0].path}: {missing} is missing; give both files, or their folder")
     streams = [_ordered(source, markets, quality.file(source.name)) for source in files]
-    out, writer = MessageWriter(), _Writer(quality.file(files[0].name))
+    out, log = MessageWriter(), quality.file(files[0].name)
+    writer = SnapshotWriter(out)
     for stamp, event in heapq.merge(*streams, key=lambda entry: entry[0]):
         if stamp != out.now:
             out.end()
             if out.full:
                 yield out.take()
-        writer.write(out, stamp, event)
-    writer.finish(out.now)
+        if isinstance(event, Snapshot):
+            writer.write(stamp, event, log)
+        else:
+            _resolve(out, stamp, event.market)
+    writer.finish()
     yield out.take()
+
+
+def _resolve(out: MessageWriter, stamp: int, market: _Market) -> None:
+    for book, payout in zip(market.books, market.payouts, strict=True):
+        if payout is not None:
+            out.row(stamp, stamp, book, m.KIND_RESOLUTION, price=payout)
 
 
 # -- markets.parquet -----------------------------------------------------------------------------------------
@@ -193,7 +191,7 @@ def _stamps(source: Source, log: FileLog) -> tuple[NDArray[np.int64], dict[str, 
 
 def _snapshots(
     source: Source, markets: dict[str, _Market], log: FileLog
-) -> Iterator[tuple[str | None, _Snapshot | None]]:
+) -> Iterator[tuple[str | None, Snapshot | None]]:
     """Yield (market, its book) row by row; a row that cannot be used is refused and stands as None."""
     number = 0
     for piece in parquet.batches(source.path, BOOK_COLUMNS):
@@ -236,7 +234,7 @@ def _snapshot(
     stamp: int | None,
     levels: Sequence[list[int] | None],
     markets: dict[str, _Market],
-) -> _Snapshot:
+) -> Snapshot:
     """Return a row as a book; raises ValueError saying which field cannot be used."""
     if key not in markets:
         raise ValueError("market_id: not in markets.parquet")
@@ -245,7 +243,7 @@ def _snapshot(
     if stamp is None:
         raise ValueError("ts: missing, or not between 2000 and 2100")
     bids, asks = _side("bid", levels[0], levels[1]), _side("ask", levels[2], levels[3])
-    return _Snapshot(markets[key].books[SIDES[side]], bids, asks)
+    return Snapshot(markets[key].books[SIDES[side]], bids, asks)
 
 
 def _side(name: str, prices: list[int] | None, sizes: list[int] | None) -> dict[int, int]:
@@ -260,45 +258,3 @@ def _side(name: str, prices: list[int] | None, sizes: list[int] | None) -> dict[
     if len(set(prices)) < len(prices):
         raise ValueError(f"{name}: a price stands twice")
     return {price: size for price, size in zip(prices, sizes, strict=True) if size}
-
-
-# -- rows ----------------------------------------------------------------------------------------------------
-
-
-class _Writer:
-    """Turns events into rows: differences, gaps where a snapshot cannot be a book, resolutions."""
-
-    def __init__(self, log: FileLog) -> None:
-        self._log = log
-        self._books = SnapshotDiff()
-        self._lost: dict[int, tuple[int, int]] = {}  # book -> (ns since when, snapshots thrown away)
-
-    def write(self, out: MessageWriter, stamp: int, event: Event) -> None:
-        if isinstance(event, _Resolution):
-            for book, payout in zip(event.market.books, event.market.payouts, strict=True):
-                if payout is not None:
-                    out.row(stamp, stamp, book, m.KIND_RESOLUTION, price=payout)
-            return
-        book = event.book
-        if event.crossed:
-            since, rows = self._lost.get(book, (stamp, 0))
-            self._lost[book] = since, rows + 1
-            if self._books.lose(book):
-                out.row(stamp, stamp, book, m.KIND_GAP)
-            return
-        if book in self._lost:
-            since, rows = self._lost.pop(book)
-            self._log.quarantine(rows, stamp - since)
-        if not event.bids or not event.asks:
-            self._log.figures[ONE_SIDED] = self._log.figures.get(ONE_SIDED, 0) + 1
-        changes = self._books.snapshot(book, event.bids, event.asks)
-        for change in changes:
-            out.row(stamp, stamp, book, change.kind, change.side, change.price, change.size)
-        if not changes:  # nothing moved, but somebody looked: the stream is alive
-            out.row(stamp, stamp, book, m.KIND_MARK)
-
-    def finish(self, now: int) -> None:
-        """Count the stretches that lasted to the end."""
-        for since, rows in self._lost.values():
-            self._log.quarantine(rows, max(0, now - since))
-        self._lost.clear()

@@ -18,7 +18,9 @@ import pandas as pd
 import pytest
 
 import arbkit as ak
-from arbkit.analysis import progress, results
+from arbkit.analysis import progress, results, runs
+from arbkit.analysis import question as question_module
+from arbkit.analysis.question import ask
 from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.model import Basket, MarketTable
 from arbkit.core.units import NS_PER_S
@@ -330,8 +332,8 @@ class Interrupts(progress.Bar):
 
     after, at = 2, "comparing"
 
-    def __init__(self, what: str, unit: str) -> None:
-        super().__init__(what, unit)
+    def __init__(self, what: str, unit: str, *, quiet: bool = False) -> None:
+        super().__init__(what, unit, quiet=quiet)
         self.what = what
 
     def __call__(self, done: int, total: int) -> None:
@@ -344,7 +346,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int]
     """Put the bar in place: the public calls make their own."""
 
     def at(what: str, after: int) -> None:
-        monkeypatch.setattr(results, "Bar", type("Now", (Interrupts,), {"after": after, "at": what}))
+        for module in (question_module, runs):
+            monkeypatch.setattr(module, "Bar", type("Now", (Interrupts,), {"after": after, "at": what}))
 
     return at  # type: ignore[return-value]
 
@@ -370,7 +373,7 @@ def test_an_interrupted_scan_says_how_far_it_came(
     report = results.scan_report(tape, found)
     assert "scan_interrupted" not in report.modelled
     cut = replace(report.result, rows=100)
-    question = results._question(tape, found, min_edge=None, edge=None, rearm_s=1.0, assume_fees=None)
+    question = ask(tape, found, min_edge=None, edge=None, rearm_s=1.0, assume_fees=None)
     question.__dict__["scanned"] = cut
     told = f"only the first 100 of {len(tape):,} rows were scanned"
     assert question.modelled()["scan_interrupted"] == told
@@ -392,7 +395,7 @@ def test_interrupted_before_the_first_run_there_is_nothing_to_keep(
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(results, "run_portfolio", pressed)
+    monkeypatch.setattr(runs, "run_portfolio", pressed)
     with pytest.raises(KeyboardInterrupt):
         ak.backtest(tape, found)
 

@@ -1,0 +1,186 @@
+"""The runs behind a comparison: which strategies, latencies and seeds, and how each of them meets the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from arbkit.analysis.progress import Bar
+from arbkit.analysis.question import Question
+from arbkit.backtest.compare import Cell, RawComparison, at_latency, run_each
+from arbkit.backtest.run import Portfolio, run_portfolio
+from arbkit.backtest.scenario import Scenario
+from arbkit.core.errors import ConfigError
+from arbkit.core.model import ExecutionStrategy
+
+STRATEGIES = tuple(ExecutionStrategy)
+MODES = ("each", "portfolio")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run for one config and scenario; without latencies the scenario's own hold."""
+
+    strategies: tuple[ExecutionStrategy, ...]
+    latencies_ms: tuple[float, ...]
+    seeds: int
+    mode: str
+    study: str | None
+
+    def requests(self, scenario: Scenario) -> list[tuple[ExecutionStrategy, Scenario]]:
+        """Return the runs in order: latency by latency, strategy by strategy, seed by seed."""
+        return [
+            (strategy, replace(at_latency(scenario, delay) if self.latencies_ms else scenario, seed=seed))
+            for delay in self.latencies_ms or (scenario.entry_ms,)
+            for strategy in self.strategies
+            for seed in range(scenario.seed, scenario.seed + self.seeds)
+        ]
+
+
+def plan_of(
+    strategies: Sequence[ExecutionStrategy | str] | str,
+    latencies_ms: Sequence[float],
+    seeds: int,
+    mode: str,
+    study: str | None,
+) -> Plan:
+    """Return the plan, checked; raise ConfigError for what cannot be meant."""
+    if mode not in MODES:
+        raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+    if mode == "portfolio" and study is not None:
+        raise ConfigError("an execution study has no portfolio: use mode='each'")
+    if seeds not in range(1, 10_001):
+        raise ConfigError(f"seeds must be a whole number from 1 to 10000, not {seeds!r}")
+    chosen = tuple(strategy_of(name) for name in ((strategies,) if isinstance(strategies, str) else strategies))
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigError("strategies: name each of MARKET, LIMIT, HYBRID at most once, and at least one")
+    return Plan(chosen, _delays(latencies_ms), seeds, mode, study)
+
+
+def strategy_of(name: ExecutionStrategy | str) -> ExecutionStrategy:
+    try:
+        return ExecutionStrategy(str(name).upper())
+    except ValueError:
+        raise ConfigError(f"no strategy is called {name!r}; there are MARKET, LIMIT, HYBRID") from None
+
+
+def _delays(latencies_ms: Sequence[float]) -> tuple[float, ...]:
+    """Return the latencies as given; what is no list, or names one twice, is refused (a scenario checks the values)."""
+    try:
+        found = tuple(latencies_ms)
+    except TypeError:
+        raise ConfigError(f"latencies_ms must be a list of numbers, not {latencies_ms!r}") from None
+    if len(set(found)) != len(found):
+        raise ConfigError(f"latencies_ms: one is named twice: {', '.join(map(str, found))}")
+    return found
+
+
+def run_paired(
+    question: Question, grid: list[tuple[ExecutionStrategy, Scenario]], *, spans: bool = True
+) -> RawComparison:
+    """Run every opportunity in a fresh world; with `spans`, the first latency under every other fill model as well."""
+    first = grid[0][1]
+    models = [
+        (strategy, replace(scenario, queue=queue, consumption=consumption))
+        for strategy, scenario in (grid if spans else ())
+        if (scenario.entry_ms, scenario.seed) == (first.entry_ms, first.seed)
+        for queue, consumption in _models(strategy, scenario)
+        if (queue, consumption) != (scenario.queue, scenario.consumption)
+        and (queue == "through" or question.has_prints or strategy is ExecutionStrategy.MARKET)
+    ]
+    with Bar("comparing", "opportunity", quiet=question.quiet) as bar:
+        opportunities, cells = run_each(question.tape, question.scanned, [*grid, *models], question.config, bar)
+    modelled = _modelled(question, grid)
+    found = len(question.scanned)
+    if len(opportunities) < found:
+        modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
+    return RawComparison(
+        opportunities=opportunities,
+        cells=cells[: len(grid)],
+        modelled=modelled,
+        quality=question.tape.quality.to_dict(),
+        study=question.study,
+        synthetic=question.tape.synthetic,
+        fees_known=question.fees is not None,
+        sensitivity=cells[len(grid) :],
+    )
+
+
+def _models(strategy: ExecutionStrategy, scenario: Scenario) -> list[tuple[str, str]]:
+    """Return the queue and consumption models to span, most cautious first; a taker stands in no queue."""
+    if strategy is ExecutionStrategy.MARKET:
+        return [(scenario.queue, "cautious"), (scenario.queue, "hopeful")]
+    return [("through", "cautious"), ("risk-averse", "cautious"), ("front", "cautious"), ("front", "hopeful")]
+
+
+def _listed(grid: list[tuple[ExecutionStrategy, Scenario]], name: str) -> str:
+    return ", ".join(dict.fromkeys(f"{getattr(scenario, name):g}" for _, scenario in grid))
+
+
+def run_continuous(
+    question: Question, grid: list[tuple[ExecutionStrategy, Scenario]]
+) -> tuple[RawComparison, list[Portfolio]]:
+    """Run each strategy through one continuous world of its own."""
+    runs: list[Portfolio] = []
+    try:
+        with Bar("comparing", "run", quiet=question.quiet) as bar:
+            for strategy, scenario in grid:
+                runs.append(_run(question, strategy, scenario))
+                bar(len(runs), len(grid))
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+    modelled = _modelled(question, grid)
+    if len(runs) < len(grid):
+        modelled["interrupted"] = f"only the first {len(runs)} of {len(grid)} runs were made"
+    cells = tuple(
+        Cell(
+            strategy=strategy,
+            latency_ms=scenario.entry_ms,
+            seed=scenario.seed,
+            queue=scenario.queue,
+            consumption=scenario.consumption,
+            results=run.results,
+            executable=(),
+            markouts=(),
+            journal=run.journal,
+        )
+        for (strategy, scenario), run in zip(grid[: len(runs)], runs, strict=True)
+    )
+    raw = RawComparison(
+        opportunities=question.scanned.opportunities(),
+        cells=cells,
+        modelled=modelled
+        | {
+            "mode": "portfolio: one continuous run per strategy, not paired",
+            "escalations": "acknowledged at once, a live engine would take no entries until a person has looked; "
+            "what they leave unhedged counts nothing in equity, and in pnl what the bids would pay",
+            "counters": "seen are the episodes of the received books; those that own impact removed have no column",
+        },
+        quality=question.tape.quality.to_dict(),
+        synthetic=question.tape.synthetic,
+        fees_known=question.fees is not None,
+        mode="portfolio",
+        counters=_mean_counters(cells, runs),
+    )
+    return raw, runs
+
+
+def _run(question: Question, strategy: ExecutionStrategy, scenario: Scenario) -> Portfolio:
+    return run_portfolio(
+        question.tape, question.scanned, question.baskets, strategy, question.config, scenario, question.rearm_s
+    )
+
+
+def _mean_counters(cells: Sequence[Cell], runs: Sequence[Portfolio]) -> dict[tuple[str, float], dict[str, float]]:
+    """Return what the runs counted, by strategy and latency: means over the seeds."""
+    found: dict[tuple[str, float], list[dict[str, int]]] = {}
+    for cell, run in zip(cells, runs, strict=True):
+        found.setdefault((cell.strategy.value, cell.latency_ms), []).append(run.counters)
+    return {key: {name: sum(one[name] for one in each) / len(each) for name in each[0]} for key, each in found.items()}
+
+
+def _modelled(question: Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> dict[str, object]:
+    """Return the assumptions, with every value that a setting takes in the grid."""
+    varied = {name: _listed(grid, name) for name in ("entry_ms", "reply_ms", "seed")}
+    return question.modelled() | varied

@@ -1,0 +1,305 @@
+"""The hourly archive of Polymarket's whole market channel (PMXT, version 2), in Parquet.
+
+A file holds an hour of `book`, `price_change`, `last_trade_price` and `tick_size_change` messages of all markets,
+sorted by market and token and only then by time: it is put in order of `timestamp_received` on disk first. Both clocks
+are recorded, in milliseconds. Rows of one received stamp are one message, for the changes of a market's two tokens
+arrive together and stand far apart in the file. `asset_id` is the key that markets.toml calls `source`.
+
+A `book` is whole: it is written as its difference to what is known. Changes state new totals and the bests after
+them, which correct the book as far as they prove anything (see `proven`); a book without a whole one yet is known
+from its first change on. An hour that is missing between two files is a gap: no change is applied across it, and all
+books are unknown until something is said of them anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from arbkit.books import meta as m
+from arbkit.core.units import MICRO, NS_PER_S
+from arbkit.history.importers import parquet
+from arbkit.history.importers.base import Batch, BookIndex, MessageWriter, Source, snap_price, snap_size
+from arbkit.history.importers.by_time import TimeSorter
+from arbkit.history.importers.proven import ProvenBooks, Said
+from arbkit.history.quality import FileLog, QualityLog
+from arbkit.history.stamps import EARLIEST, LATEST, parse_ns
+from arbkit.history.tape import Clocks
+
+VENUE = "polymarket"
+COLUMNS = ("timestamp_received", "timestamp", "event_type", "asset_id", "bids", "asks", "price", "size", "side",
+           "best_bid", "best_ask")  # fmt: skip
+ALSO = ("market", "fee_rate_bps", "old_tick_size", "new_tick_size")
+EVENTS = ("book", "price_change", "last_trade_price", "tick_size_change")
+BOOK, CHANGE, TRADE, TICK = range(4)
+SIDES = ("BUY", "SELL")  # of a change: bid, ask; of a trade: who took. The codes of both are 1 and 2
+STRETCH_NS = 15 * NS_PER_S
+HOUR_NS = 3_600 * NS_PER_S
+HOUR = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2})$")
+NOT_TOLD = -1  # a best that a row does not print
+# A whole book is a row of kind WHOLE and one of kind LEVEL_OF_WHOLE for each level; other kinds are those of a tape.
+WHOLE, LEVEL_OF_WHOLE = 14, 15
+ROW = np.dtype(
+    [("recv", "<i8"), ("venue", "<i8"), ("book", "<i4"), ("kind", "u1"), ("side", "u1"), ("price", "<i4"),
+     ("size", "<i8"), ("bid", "<i4"), ("ask", "<i4")]
+)  # fmt: skip
+TICKS = "changes of the tick, which markets.toml has to state"
+HOURS = "missing hours"
+
+
+class Pmxt:
+    """The importer of hourly files."""
+
+    name = "pmxt"
+    looked_for = f"Parquet with the columns {', '.join(COLUMNS + ALSO)}"
+    clocks: Clocks = "both"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Tell whether a file has all the columns."""
+        return parquet.columns_of(path, head).issuperset(COLUMNS + ALSO)
+
+    def read(self, sources: Sequence[Source], books: BookIndex, quality: QualityLog) -> Sequence[Iterator[Batch]]:
+        """Return a single stream: the hours follow each other."""
+        return [_hours(sources, books, quality)]
+
+
+IMPORTER = Pmxt()
+
+
+def hour_of(stem: str) -> int | None:
+    """Return when the hour begins that a file's name ends in (ns), None when it names none."""
+    found = HOUR.search(stem)
+    return parse_ns(f"{found[1]}T{found[2]}:00:00Z") if found else None
+
+
+def _hours(sources: Sequence[Source], index: BookIndex, quality: QualityLog) -> Iterator[Batch]:
+    out = MessageWriter()
+    books = ProvenBooks(out)
+    before: int | None = None
+    for source in sorted(sources, key=lambda each: (hour_of(each.stem) or 0, each.stem)):
+        log, hour = quality.file(source.name), hour_of(source.stem)
+        if hour is not None and before is not None and hour > before + HOUR_NS:
+            log.figures[HOURS] = (hour - before) // HOUR_NS - 1
+            log.note(f"no file of the hour before: every book is unknown from {_utc(before + HOUR_NS)} on")
+            books.lose(before + HOUR_NS)
+        before = hour if hour is not None else before
+        with TimeSorter(ROW, STRETCH_NS) as sorter:
+            for rows in _rows(source, index, books, log):
+                sorter.add(rows)
+            for rows in sorter.ordered():
+                yield from _replayed(rows, out, books)
+    books.finish()
+    yield out.take()
+
+
+def _utc(ns: int) -> str:
+    return f"{np.datetime64(ns // NS_PER_S, 's')} UTC"
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) -> Iterator[np.ndarray]:
+    """Yield the usable rows as recorded; the others are refused with their number, counted from 1."""
+    token, latest = "", 0
+    for piece in parquet.batches(source.path, COLUMNS):
+        with parquet.reading(source.path):
+            cells = _Cells(piece)
+        numbers = np.array([_book(name, index, books, log) for name in cells.names] + [-1], dtype=np.int32)
+        book = numbers[cells.token]
+        rows = np.zeros(len(piece), dtype=ROW)
+        rows["recv"], rows["venue"], rows["book"] = cells.recv, cells.venue, book
+        rows["kind"] = np.choose(cells.event.clip(0), (WHOLE, m.KIND_LEVEL, m.KIND_PRINT, 0))
+        rows["side"] = cells.side + 1
+        for name in ("price", "size", "bid", "ask"):
+            rows[name] = cells.amounts[name].values
+        bad = _refuse(cells, book, log)
+        ticks = (cells.event == TICK) & ~bad
+        if ticks.any():
+            log.figures[TICKS] = log.figures.get(TICKS, 0) + int(ticks.sum())
+        whole = np.flatnonzero((cells.event == BOOK) & ~bad)
+        levels = _wholes(piece, rows, whole, bad, log)
+        log.rows_read += len(piece)
+        plain = np.flatnonzero(~bad & ~ticks)
+        for at in plain.tolist():  # within a token the stamps should rise
+            name = cells.names[cells.token[at]]
+            if name == token:
+                log.stamped(int(rows["recv"][at]), latest)
+            token, latest = name, int(rows["recv"][at])
+        places = np.concatenate([plain, np.array([place for place, _ in levels], dtype=np.int64)])
+        found = np.concatenate([rows[plain], np.array([level for _, level in levels], dtype=ROW)])
+        yield found[np.argsort(places, kind="stable")]  # the levels of a book behind its row
+
+
+def _book(name: str | None, index: BookIndex, books: ProvenBooks, log: FileLog) -> int:
+    if not name:
+        return -1
+    book = index.book(name, venue=VENUE)
+    books.add(book, log, index.market(book).lot)
+    return book
+
+
+class _Cells:
+    """The columns of a piece as numbers; what is missing is -1, or not `good`."""
+
+    def __init__(self, piece: Any) -> None:
+        self.recv = parquet.recorded_array(piece.column("timestamp_received"))
+        self.venue = parquet.recorded_array(piece.column("timestamp"))
+        self.event, self.side = _code(piece.column("event_type"), EVENTS), _code(piece.column("side"), SIDES)
+        tokens = piece.column("asset_id").cast(pa.string()).dictionary_encode()
+        self.names: list[str] = tokens.dictionary.to_pylist()
+        self.token = tokens.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        self.amounts = {
+            "price": parquet.micros(piece.column("price")),
+            "size": parquet.micros(piece.column("size")),
+            "bid": _best(piece.column("best_bid")),
+            "ask": _best(piece.column("best_ask")),
+        }
+
+
+def _code(column: Any, words: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of each text in `words`, -1 for others."""
+    found = pc.index_in(column.cast(pa.string()), value_set=pa.array(words))
+    return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _best(column: Any) -> parquet.Micros:
+    found = parquet.micros(column)
+    told = column.is_valid().to_numpy(zero_copy_only=False)
+    return parquet.Micros(np.where(told, found.values, NOT_TOLD), found.good | ~told)
+
+
+def _refuse(cells: _Cells, book: np.ndarray, log: FileLog) -> NDArray[np.bool_]:
+    """Count the rows that cannot be used, each with its first fault, and tell which they are."""
+    change, trade = cells.event == CHANGE, cells.event == TRADE
+    priced = change | trade
+    price, size, bid, ask = (cells.amounts[name] for name in ("price", "size", "bid", "ask"))
+    outside = [best.good & ((best.values < NOT_TOLD) | (best.values > MICRO)) for best in (bid, ask)]
+    faults = [
+        ((cells.recv < EARLIEST) | (cells.recv >= LATEST), "timestamp_received: missing, or not between 2000 and 2100"),
+        ((cells.venue < EARLIEST) | (cells.venue >= LATEST), "timestamp: missing, or not between 2000 and 2100"),
+        (cells.event < 0, "event_type: unknown"),
+        (book < 0, "asset_id: missing"),
+        (priced & (cells.side < 0), "side: neither BUY nor SELL"),
+        (priced & ~price.good, "price: not a number in millionths"),
+        (priced & ((price.values <= 0) | (price.values >= MICRO)), "price: not strictly between 0 and 1 dollar"),
+        (priced & ~size.good, "size: not a number in millionths"),
+        (priced & (size.values < 0), "size: negative"),
+        (trade & (size.values == 0), "size: a trade of nothing"),
+        (change & ~(bid.good & ask.good), "best: not a number in millionths"),
+        (change & (outside[0] | outside[1]), "best: not between 0 and 1 dollar"),
+    ]
+    return parquet.refuse(faults, log)
+
+
+def _wholes(
+    piece: Any, rows: np.ndarray, which: np.ndarray, bad: np.ndarray, log: FileLog
+) -> list[tuple[int, tuple[Any, ...]]]:
+    """Return (place of its row, level) for every level of the whole books; one that cannot be read becomes `bad`."""
+    found: list[tuple[int, tuple[Any, ...]]] = []
+    texts = [piece.column(name).take(pa.array(which)).cast(pa.string()).to_pylist() for name in ("bids", "asks")]
+    for place, bids, asks in zip(which.tolist(), *texts, strict=True):
+        try:
+            sides = [_levels(name, text) for name, text in (("bids", bids), ("asks", asks))]
+        except ValueError as error:
+            bad[place] = True
+            log.refuse(log.rows_read + place + 1, str(error))
+            continue
+        head = rows[place]
+        for side, levels in zip((m.SIDE_BID, m.SIDE_ASK), sides, strict=True):
+            for price, size in levels.items():
+                level = (
+                    head["recv"],
+                    head["venue"],
+                    head["book"],
+                    LEVEL_OF_WHOLE,
+                    side,
+                    price,
+                    size,
+                    NOT_TOLD,
+                    NOT_TOLD,
+                )
+                found.append((place, level))
+    return found
+
+
+def _levels(name: str, text: str | None) -> dict[int, int]:
+    """Read one side of a book: a JSON list of {"price": "0.4", "size": "5"} or of ["0.4", "5"]."""
+    try:
+        read = msgspec.json.decode(text or "")
+        pairs = [(x["price"], x["size"]) if isinstance(x, dict) else (x[0], x[1]) for x in read]
+        levels = {snap_price(str(price)): snap_size(str(size)) for price, size in pairs}
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError):
+        raise ValueError(f"{name}: not a list of prices and sizes") from None
+    if len(levels) < len(pairs):
+        raise ValueError(f"{name}: a price stands twice")
+    if not all(0 < price < MICRO for price in levels):
+        raise ValueError(f"{name}: a price is not strictly between 0 and 1 dollar")
+    return {price: size for price, size in levels.items() if size}
+
+
+# -- rows ----------------------------------------------------------------------------------------------------
+
+
+def _replayed(rows: np.ndarray, out: MessageWriter, books: ProvenBooks) -> Iterator[Batch]:
+    """Write the messages of a stretch; those of one received stamp are one, cut where a whole book interrupts it."""
+    message = _Message(books)
+    for recv, venue, book, kind, side, price, size, bid, ask in zip(
+        *(rows[name].tolist() for name in ROW.names or ()), strict=True
+    ):
+        if recv != message.recv:
+            message.end()
+            if out.full:
+                yield out.take()
+            message.recv = recv
+        if kind == WHOLE:
+            message.whole(venue, book)
+        elif kind == LEVEL_OF_WHOLE:
+            message.level(side, price, size)
+        else:
+            told = bid >= 0 and ask >= 0 and kind == m.KIND_LEVEL
+            bests = (bid, ask) if told else (None, None)
+            message.row(Said(venue, book, kind, side, price, size, *bests))
+    message.end()
+    if out.full:
+        yield out.take()
+
+
+class _Message:
+    """What has been read of the message of one received stamp."""
+
+    def __init__(self, books: ProvenBooks) -> None:
+        self._books = books
+        self.recv = 0
+        self._rows: list[Said] = []
+        self._whole: tuple[int, int, dict[int, int], dict[int, int]] | None = None
+
+    def whole(self, venue: int, book: int) -> None:
+        self.end()
+        self._whole = venue, book, {}, {}
+
+    def level(self, side: int, price: int, size: int) -> None:
+        assert self._whole is not None  # the sorter keeps them behind their book
+        _, _, bids, asks = self._whole
+        (bids if side == m.SIDE_BID else asks)[price] = size
+
+    def row(self, said: Said) -> None:
+        if self._whole is not None:
+            self.end()
+        self._rows.append(said)
+
+    def end(self) -> None:
+        if self._whole is not None:
+            self._books.renew(self.recv, *self._whole)
+            self._whole = None
+        if self._rows:
+            self._books.message(self.recv, self._rows)
+            self._rows = []
