@@ -30,7 +30,7 @@ class RateBudget:
         self._reserved = min(max(1, -(-int(burst) * at_most(reserved_share) // MICRO)), int(burst) - 1) * TOKEN
         self._level = self._full
         self._at = 0
-        self._until = 0  # entries stop until then
+        self._until = -1  # entries stop until then
 
     def take(self, now: int, reducing: bool) -> int:
         """Take one request, 0, or return how long to wait (ns) before one can be taken, should nobody else take it."""

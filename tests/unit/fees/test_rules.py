@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from arbkit.core.model import Market
 from arbkit.core.ports import Fees
 from arbkit.core.units import NS_PER_S
 from arbkit.fees import FeeRule, OrderFees, as_array, covers, history_for, names, rule, rule_for, rules_for
-from arbkit.fees.rules import read_rules
+from arbkit.fees.rules import read_rules, trade_fee
 
 SPORTS = ((0, "polymarket-sports-2026-03-30"),)
 
@@ -39,6 +41,9 @@ def test_a_rule_holds_from_its_first_day_to_the_day_before_the_next() -> None:
 def test_a_mistyped_name_is_answered_with_the_nearest_ones() -> None:
     with pytest.raises(DataError, match=r"no fee rule is named 'kalshi-2026-07-70'.*did you mean.*kalshi-2026-07-07"):
         rule("kalshi-2026-07-70")
+    with pytest.raises(DataError) as told:
+        rule("kalshi-2026-07-70")
+    assert str(told.value).partition("did you mean")[2].count("kalshi-") == 3  # of more that are near
     with pytest.raises(DataError, match="there are none, kalshi"):
         rule("zzz")
 
@@ -72,6 +77,8 @@ def test_outside_the_dates_net_figures_are_refused_with_a_way_out() -> None:
 def test_without_a_stated_rule_net_figures_are_refused() -> None:
     with pytest.raises(DataError, match="none is stated"):
         rules_for(polymarket(), at("2026-08-01"))
+    with pytest.raises(DataError, match="covering 2026-08-01"):
+        rules_for(polymarket(), at("2026-08-02") - 1)  # of a float's seconds it would be the day after
 
 
 def test_an_assumed_rule_fills_only_what_is_not_covered() -> None:
@@ -109,8 +116,30 @@ def test_a_change_of_fees_inside_a_span_is_told_not_averaged() -> None:
         (at("2026-07-10"), "polymarket-sports-2026-07-10"),
     ]
     assert rule_for(market, start, at("2026-07-10") - 1).name == "polymarket-sports-2026-03-30"
-    with pytest.raises(DataError, match=r"fees change from .* on 2026-07-10; slice"):
+    said = "fees change from polymarket-sports-2026-03-30 to polymarket-sports-2026-07-10 on 2026-07-10; slice"
+    with pytest.raises(DataError, match=said):
         rule_for(market, start, end)
+
+
+def test_a_span_reaches_to_its_last_nanosecond_whether_the_market_or_the_rule_changes_then() -> None:
+    day = at("2026-08-01")
+    market = polymarket((0, "kalshi-2026-07-07"), (day, "kalshi-2026-07-07-half"), venue="kalshi")
+    assert [ns for ns, _ in history_for(market, day - 1, day)] == [day - 1, day]
+    assert rule_for(market, day, day).name == "kalshi-2026-07-07-half"
+    end = at("2026-07-10")  # of the stated rule; the assumed one holds from there
+    found = history_for(polymarket(*SPORTS), end - 1, end, "polymarket-sports-2026-07-10")
+    assert [ns for ns, _ in found] == [end - 1, end]
+
+
+def test_a_rule_that_is_stated_again_is_no_change_and_one_that_comes_back_is() -> None:
+    day = at("2026-08-01")
+    stated = ["kalshi-2026-07-07"] * 2 + ["kalshi-2026-07-07-half"] * 2 + ["kalshi-2026-07-07"]
+    market = polymarket(*((day + n, name) for n, name in enumerate(stated)), venue="kalshi")
+    assert [(ns - day, found.name) for ns, found in history_for(market, day, day + 9)] == [
+        (0, stated[0]),
+        (2, stated[2]),
+        (4, stated[4]),
+    ]
 
 
 def test_a_span_that_outlives_its_rule_is_refused() -> None:
@@ -183,9 +212,88 @@ def test_a_bad_table_is_refused_by_rule_and_field(old: str, new: str, said: str)
         read_rules(GOOD.replace(old, new), "t")
 
 
+def test_a_rule_without_a_name_is_told_by_its_number() -> None:
+    nameless = GOOD.replace('name = "a"', "")
+    with pytest.raises(DataError, match="t: rule 1: field `name` is missing"):
+        read_rules(nameless, "t")
+    with pytest.raises(DataError, match="t: rule 2: field `name` is missing"):
+        read_rules(GOOD + nameless, "t")
+
+
 def test_a_rule_stated_twice_is_refused() -> None:
     with pytest.raises(DataError, match="rule a: stated twice"):
         read_rules(GOOD + GOOD, "t")
+
+
+def a_rule(**changed: Any) -> FeeRule:
+    """A rule that charges a hundredth of what changes hands, in whole millionths, unless told otherwise."""
+    plain: dict[str, Any] = {"name": "a", "venue": "v", "valid_from": None, "valid_until": None, "rounding": "ceil"}
+    plain |= {"taker_rate_ppm": 10_000, "maker_rate_ppm": 0, "exponent": 1, "step": 1, "source": "s"}
+    return FeeRule(**{**plain, "minimum": 0, "balance_precision": 0, **changed})
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("taker_rate_ppm", 0, 1_000_000),
+        ("maker_rate_ppm", 0, 1_000_000),
+        ("exponent", 1, 2),
+        ("step", 1, 1_000_000),
+        ("minimum", 0, 1_000_000),
+        ("balance_precision", 0, 1_000_000),
+    ],
+)
+def test_a_number_of_a_rule_may_stand_at_its_bounds_and_not_beyond(name: str, least: int, most: int) -> None:
+    for right in (least, most):
+        assert getattr(a_rule(**{name: right}), name) == right
+    for wrong in (least - 1, most + 1):
+        with pytest.raises(DataError, match=f"fee rule a: {name} = {wrong} is "):
+            a_rule(**{name: wrong})
+
+
+def test_a_rule_may_be_open_at_either_end_and_holds_for_a_while_if_it_has_both() -> None:
+    for start, end in ((None, None), (5, None), (None, 5), (5, 6)):
+        assert a_rule(valid_from=start, valid_until=end).valid_until == end
+    for end in (4, 5):
+        with pytest.raises(DataError, match="valid_until is not after valid_from"):
+            a_rule(valid_from=5, valid_until=end)
+
+
+def test_a_rule_goes_by_its_names_and_is_not_changed_afterwards() -> None:
+    with pytest.raises(FrozenInstanceError):
+        a_rule().step = 7  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        FeeRule(*(getattr(a_rule(), field.name) for field in fields(FeeRule)))  # type: ignore[misc]
+
+
+def test_a_fill_is_a_purchase_unless_it_is_said_to_be_a_sale() -> None:
+    cents = a_rule(taker_rate_ppm=0, balance_precision=10)
+    third = (300_000, 10)  # costs 3 millionths, which the balance shows as 10, or brings 3, which it shows as 0
+    assert cents.order_fee([third], maker=False) == OrderFees(cents).fill(*third, False) == 7
+    assert cents.order_fee([third], maker=False, sell=True) == OrderFees(cents).fill(*third, False, sell=True) == 3
+
+
+def test_without_a_minimum_the_smallest_fee_is_one_step() -> None:
+    assert trade_fee(500_000, 1, 10_000, 1, 1, False) == 1
+
+
+def test_the_table_is_read_once() -> None:
+    assert rule("none") is rule("none")
+
+
+def test_a_fee_is_counted_from_its_minimum_on_and_nothing_below() -> None:
+    even = (500_000, 4_000_000)  # a quarter of four shares: one dollar, of which the fee is a hundredth
+    assert a_rule().trade_fee(*even, maker=False) == 10_000
+    assert a_rule(minimum=10_000).trade_fee(*even, maker=False) == 10_000
+    assert a_rule(minimum=10_001).trade_fee(*even, maker=False) == 0
+    assert a_rule().trade_fee(*even, maker=True) == 0
+
+
+def test_a_sum_of_rounding_fees_is_given_back_once_it_is_more_than_one_unit() -> None:
+    order = OrderFees(a_rule(taker_rate_ppm=0, balance_precision=10))
+    # Each buys for 5 millionths, which the balance shows as 10: the second makes one unit, the third more than one.
+    assert [order.fill(500_000, 10, False) for _ in range(3)] == [5, 5, -5]
+    assert order.accumulated == 5
 
 
 def test_rules_are_read_without_numba() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from arbkit.core.errors import ConfigError
-from arbkit.core.units import NS_PER_S
+from arbkit.core.units import MICRO, NS_PER_S
 from arbkit.risk.budget import RateBudget
 
 T0 = 1_700_000_000 * NS_PER_S
@@ -17,6 +17,7 @@ def taken(budget: RateBudget, now: int, reducing: bool) -> int:
     count = 0
     while not budget.take(now, reducing):
         count += 1
+        assert count < 100, "a bucket without a bottom"
     return count
 
 
@@ -53,6 +54,17 @@ def test_a_slow_rate_is_counted_in_millionths() -> None:
     taken(budget, T0, reducing=True)
     assert budget.take(T0, True) == 10 * NS_PER_S
     assert RateBudget(0.000_001, 2, 0.5).take(T0, False) == 0
+
+
+def test_a_bucket_is_full_from_the_first_nanosecond_of_a_clock_that_begins_at_nothing() -> None:
+    assert taken(RateBudget(10, 8, 0.25), 1, reducing=False) == 6
+
+
+def test_the_slowest_rate_is_waited_for_to_its_last_nanosecond() -> None:
+    budget = RateBudget(0.000_001, 2, 0.5)
+    taken(budget, T0, reducing=True)
+    assert budget.take(T0 + MICRO * NS_PER_S - 1, True) == 1
+    assert budget.take(T0 + MICRO * NS_PER_S, True) == 0
 
 
 @pytest.mark.parametrize(
@@ -106,6 +118,13 @@ def test_a_shorter_backoff_does_not_end_a_longer_one_and_one_that_is_over_change
     assert taken(budget, T0, reducing=False) == 5
 
 
+def test_a_backoff_that_ends_when_it_is_told_keeps_nothing_back_afterwards() -> None:
+    budget = RateBudget(10, 8, 0.25)
+    budget.take(T0, False)
+    budget.backoff(T0)
+    assert taken(budget, T0 + 1, reducing=False) == 5
+
+
 def test_an_entry_that_waits_out_a_backoff_also_waits_for_an_empty_reserve() -> None:
     budget = RateBudget(1, 4, 0.5)
     taken(budget, T0, reducing=True)
@@ -139,3 +158,7 @@ def test_a_clock_set_back_adds_nothing_and_takes_nothing_for_long() -> None:
 def test_a_budget_that_cannot_be_meant_is_refused(rate: float, burst: int, share: float, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         RateBudget(rate, burst, share)
+
+
+def test_a_bucket_is_full_at_time_zero() -> None:
+    assert taken(RateBudget(10, 8, 0.25), 0, reducing=False) == 6

@@ -154,6 +154,12 @@ def test_what_a_trade_may_lose_is_counted_before_it_is_lost() -> None:
     assert said_of_a_plan.why == ""
 
 
+def test_what_runs_counts_in_full_beside_a_trade_that_may_lose_nothing() -> None:
+    losses = Losses(100, MUCH)
+    assert losses.refusal(NOON, running=[(NOON, 100)]) is None
+    assert limit(losses.refusal(NOON, running=[(NOON, 101)])) == ("max_daily_loss", 101)
+
+
 def test_what_trades_may_lose_counts_for_the_drawdown_on_whatever_day() -> None:
     losses = Losses(MUCH, 100)
     losses.book(NOON, 40)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,8 +12,9 @@ import pytest
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import Kind
-from arbkit.core.units import MICRO, Cash, Price, cash
+from arbkit.core.units import MICRO, Cash, Price, Size, cash
 from arbkit.risk.bounds import Refusal, RiskLimits, barred
+from arbkit.risk.caps import fitting
 from arbkit.risk.limits import RiskManager
 from tests.unit.risk.desk import (
     COSTS,
@@ -290,6 +291,19 @@ def test_a_trade_that_bought_more_than_was_reserved_counts_what_it_has() -> None
     assert said(risk.check(a_trade("new"), COSTS, now=NOW)).startswith("limit max_total_capital: 194.000001 of 194.00")
 
 
+def test_the_size_that_fits_is_exact_where_a_float_is_not() -> None:
+    shares_of = 10**16 + 1  # more than 53 bits
+    trade = a_trade(basket=replace(a_basket(), min_size=Size(1), lot=Size(1)))
+    trade = replace(trade, opportunity=replace(trade.opportunity, size=Size(shares_of)))
+    assert fitting(trade, shares_of, shares_of) == shares_of
+
+
+def test_where_there_is_no_room_no_size_fits_however_little_is_asked_for() -> None:
+    trade = a_trade(basket=replace(a_basket(), min_size=Size(1), lot=Size(1)))
+    assert [fitting(trade, amount, room) for amount, room in ((1, 0), (1, -5), (0, 0), (MICRO, 0))] == [0, 0, 0, 0]
+    assert fitting(trade, 1, 1) == trade.size
+
+
 # -- the settings themselves -----------------------------------------------------------------------------------
 
 MONEY = [field.name for field in fields(RiskLimits) if field.name not in ("max_open_orders", "min_price", "max_price")]
@@ -302,6 +316,14 @@ def test_amounts_are_finite_numbers_above_nothing(name: str) -> None:
             RiskLimits(**{name: wrong})
     for right in (0.000_001, 1, 1e9):
         assert getattr(RiskLimits(**{name: right}), name) == right
+
+
+def test_limits_go_by_their_names_and_nothing_stated_or_refused_is_changed_afterwards() -> None:
+    with pytest.raises(TypeError):
+        RiskLimits(1.0)  # type: ignore[misc]
+    for stated, name in ((RiskLimits(), "max_trade_capital"), (Refusal("max_size"), "value")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(stated, name, 7)
 
 
 def test_orders_are_counted_in_whole_ones() -> None:

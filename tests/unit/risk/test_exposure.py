@@ -135,3 +135,18 @@ def test_the_largest_size_is_in_lots_and_as_large_as_the_room_allows() -> None:
     assert largest_exposed(costs, 100, 1, cash("5.5")) == 10
     assert largest_exposed(costs, 100, 10, cash("5.49")) == 0
     assert largest_exposed(costs, 100, 10, -1) == 0
+
+
+def test_the_largest_size_is_exact_where_a_float_is_not_and_rounds_each_legs_share_up() -> None:
+    much = 10**17 + 1  # more than 53 bits
+    assert largest_exposed([much, much], 1, 1, much - 1) == 0
+    assert largest_exposed([much, much], 1, 1, much) == 1
+    assert largest_exposed([1, 1, 1], 2, 1, 1) == 0  # of half a millionth each two come to two, not to one
+
+
+def test_costs_that_are_not_one_for_each_leg_are_a_mistake() -> None:
+    for costs in ((Cash(1),), (Cash(1), Cash(2), Cash(3))):
+        with pytest.raises(ValueError, match="zip"):
+            exposure_of(a_trade(), costs)
+        with pytest.raises(ValueError, match="zip"):
+            worst_exposure([(0, 1), (0, 1)], costs)

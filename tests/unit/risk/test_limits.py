@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
 
 from arbkit.core.model import Kind, MultiLegTrade, OrderStatus, Outcome, Purpose, Settlement, Side
 from arbkit.core.units import Size, cash, size
@@ -13,7 +15,7 @@ from arbkit.risk.kill_switch import KillFlag
 from arbkit.risk.limits import RiskManager, exposure, largest_exposed
 from arbkit.risk.pairs import PairApproval, PairBook, rules_hash
 from arbkit.risk.stakes import Place, Stake
-from arbkit.risk.state import Phase, RiskState
+from arbkit.risk.state import Phase, Reservation, RiskState
 from tests.unit.risk.desk import (
     COSTS,
     DAY,
@@ -135,6 +137,32 @@ def test_a_trade_that_is_over_stays_reserved_while_fills_can_be_taken_back() -> 
     risk.track(bought(bought(a_trade(), 0, "100"), 1, "100"))
     assert risk.state().reservations == ()
     assert len(risk.state().held) == 2
+
+
+def test_what_settlement_pays_is_taken_from_a_trade_whose_last_order_ended_just_before() -> None:
+    risk = a_desk(RiskLimits(max_total_capital=95))
+    trade = running(risk, whole(a_trade()))
+    asked_twice = put(trade, an_order(trade, 0, status=S.UNKNOWN, key="late"))
+    risk.finish(ended(asked_twice))
+    assert len(risk.state().reservations) == 1  # an order may still fill
+    risk.track(put(trade, an_order(trade, 0, status=S.CANCELLED, key="late")))
+    for book, paid in ((YES_A, "40"), (NO_B, "55")):
+        risk.freed(book, shares(100), cash(paid))
+    assert asked(risk) == ""
+    assert risk.state() == RiskState()
+
+
+def test_a_trade_that_runs_is_not_over_however_final_its_orders_are() -> None:
+    risk = a_desk()
+    running(risk, whole(a_trade()))
+    assert [one.trade for one in risk.state().reservations] == ["t"]
+
+
+def test_without_a_time_no_pause_is_over_and_no_later_approval_has_begun() -> None:
+    risk = a_desk()
+    assert risk.check(a_trade(), COSTS) is None  # what is assumed holds from the first nanosecond
+    risk.pause_venue("alpha", 1, "maintenance")
+    assert said(risk.check(a_trade(), COSTS)).startswith("alpha is paused")
 
 
 def test_exposure_of_a_running_trade_is_what_was_promised_or_what_it_is_if_that_is_more() -> None:
@@ -393,6 +421,13 @@ def test_a_reservation_says_what_was_promised_and_where_it_stands() -> None:
     assert trade.size == size("100")
     assert one._replace(open_orders=5).slots == 5
     assert [one._replace(phase=Phase.OVER, open_orders=n).slots for n in (1, 0)] == [1, 0]
+
+
+def test_a_reservation_that_has_heard_nothing_of_its_trade_has_nothing_out_and_a_state_is_never_changed() -> None:
+    one = Reservation("t", NOW, COSTS, (), 0)
+    assert (one.exposed, one.open_orders, one.closed) == (0, 0, True)
+    with pytest.raises(FrozenInstanceError):
+        RiskState().held = ()  # type: ignore[misc]
 
 
 def test_exposure_of_a_plan_is_asked_of_this_module_too() -> None:

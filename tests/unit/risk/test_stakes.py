@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from arbkit.core.model import Kind
 from arbkit.core.units import Cash, cash
-from arbkit.risk.stakes import Place, Stake, Stakes, intended, larger, market_of, pair_of, total
-from tests.unit.risk.desk import COSTS, NO_A, NO_B, YES_A, YES_B, a_basket, a_trade
+from arbkit.risk.stakes import Place, Stake, Stakes, intended, larger, market_of, pair_of, taken, total
+from tests.unit.risk.desk import COSTS, NO_A, NO_B, YES_A, YES_B, a_basket, a_trade, bought
 
 
 def at(book: str, event: str = "e", pair: str = "") -> Place:
@@ -27,6 +29,30 @@ def test_only_what_spans_two_venues_or_says_that_it_is_a_pair_belongs_to_one() -
     assert pair_of(a_basket(YES_A, NO_A, kind=Kind.COMPLEMENT)) == ""
     assert pair_of(a_basket(YES_A, YES_B, kind=Kind.OUTCOMES)) == "alpha:m|beta:m"
     assert pair_of(a_basket(YES_A, NO_A, kind=Kind.CROSS_VENUE)) == "alpha:m"
+
+
+def test_costs_that_are_not_one_for_each_leg_are_a_mistake() -> None:
+    for costs in (COSTS[:1], (*COSTS, cash("1"))):
+        with pytest.raises(ValueError, match="zip"):
+            intended(a_trade(), costs)
+
+
+def test_the_smallest_holding_there_is_counts_and_none_does_not() -> None:
+    held = taken(bought(a_trade(), 0, "0.000001"))
+    assert [(stake.place.book, stake.shares, stake.dollars) for stake in held] == [("alpha:m:yes", 1, 1)]
+
+
+def test_no_shares_that_came_or_went_leave_no_place_behind() -> None:
+    stakes = Stakes()
+    stakes.adopt(YES_A, 0)
+    assert stakes.rows() == ()
+
+
+def test_the_capital_of_what_went_is_exact_where_a_float_is_not() -> None:
+    much = 10**17 + 2  # more than 53 bits
+    stakes = Stakes([Stake(at("alpha:m:yes"), 2, much)])
+    stakes.adopt(YES_A, -1)
+    assert stakes.rows() == (Stake(at("alpha:m:yes"), 1, much // 2),)
 
 
 def test_stakes_in_one_place_add_up_and_rows_come_in_order() -> None:
