@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from arbkit.backtest.hindsight import Markout, Plan, look_back
 from arbkit.backtest.world import Replay
+from arbkit.core.errors import ConfigError
 from arbkit.core.model import ArbitrageOpportunity, ExecutionResult, ExecutionStrategy
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal, digest_of
@@ -62,7 +63,10 @@ class RawComparison:
 
 
 def at_latency(scenario: Scenario, latency_ms: float) -> Scenario:
-    """Return the scenario with both ways to the venue taking `latency_ms`."""
+    """Return the scenario with both ways to the venue taking `latency_ms`; ConfigError where it names its own times."""
+    if scenario.latency:
+        named = ", ".join(scenario.latency)
+        raise ConfigError(f"latencies_ms and scenario.latency ({named}) both say how long a message takes: give one")
     return replace(scenario, entry_ms=latency_ms, reply_ms=latency_ms)
 
 

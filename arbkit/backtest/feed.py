@@ -10,7 +10,7 @@ before it lets time pass; what `view` shows follows the clock, never the scout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from arbkit.backtest.loop import END
 from arbkit.backtest.received import leg_fees
 from arbkit.backtest.scan import opportunity_id
 from arbkit.backtest.scout import Episodes, Scout, forward, open_already, scout_rows
+from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.books.edge import Baskets, Limits, Scratch, basket_arrays, largest_size, scratch
 from arbkit.books.ladder import NEVER, U8, Ladders, copied, slot_of
 from arbkit.books.view import LadderView, ladder_view
@@ -53,6 +54,7 @@ class RecordedFeed:
     """Implements `ports.BookFeed` over the rows of a tape from one place onwards.
 
     `start` is the time (ns) of the client at that place. Without `fees` edges are judged gross and views charge none.
+    `grids` are the changes of price grids, heard of `lag` ns after they were received.
     """
 
     def __init__(
@@ -68,12 +70,15 @@ class RecordedFeed:
         settle: int,
         hopeful: bool = False,
         gross: bool = False,
+        grids: Mapping[int, GridChanges] | None = None,
+        lag: int = 0,
     ) -> None:
         self.ladders, self.position = ladders, position
         self._columns, self._end = columns, len(columns.at)
         self._held = start  # while the clock shows this, nothing more is read
         self._fees, self._gross = fees, gross or fees is None
         self._both, self._silence, self._settle, self._hopeful = both_clocks, max_silence, settle, hopeful
+        self._grids, self._lag = grids or {}, lag
         self._clock = LoopClock()
         self._question: _Question | None = None
         self._scout: Scout | None = None
@@ -87,14 +92,13 @@ class RecordedFeed:
         """Return the book as received now, less what we took as far as we know of it."""
         now = self._clock.now()
         self._read(now)
-        market, rule = book.market, rule_at(self._fees, book, now)
-        grid = market.grid_at(now) if market.grids else FINE_GRID
+        rule = rule_at(self._fees, book, now)
         return ladder_view(
             self.ladders,
             book,
             now,
             max_silence=self._silence,
-            grid=grid if book.outcome == "yes" else grid.mirrored(),
+            grid=grid_of(book, now - self._lag, self._grids) or FINE_GRID,
             fees=NO_FEES if rule is None else rule,
         )
 

@@ -3,21 +3,23 @@
 Rows whose venue time is at or before an order's arrival come first. Takers walk the book: a level holds its total
 less what we took of it before (the consumption rule), on both books of a market at once. Resting orders follow the
 rules of `queue`. A taker never meets our own resting order: it takes only what is better than that order's price and
-the rest of it is cancelled (Kalshi calls it taker_at_cross; Polymarket documents nothing).
+the rest of it is cancelled (Kalshi calls it taker_at_cross; Polymarket documents nothing). At a venue with the other
+rule (Kalshi: maker) the resting orders that the taker gets as far as are cancelled instead, and it goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from arbkit.backtest.queue import CLOSED, REACHED, RISK_AVERSE, check_resting, joined, model_name
+from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, step, take, unexplained
 from arbkit.books import meta as m
-from arbkit.books.ladder import ASK, BID
+from arbkit.books.ladder import ASK, BID, NEVER
 from arbkit.books.watch import Columns
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.model import Order, OrderStatus, Side, TimeInForce
@@ -53,11 +55,12 @@ class Match(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A venue's first word: status, what matched at once, and why not more."""
+    """A venue's first word: status, what matched at once, why not more, and which resting orders of ours gave way."""
 
     status: OrderStatus
     matches: tuple[Match, ...] = ()
     reason: str = ""
+    gave_way: tuple[str, ...] = ()  # by key
 
 
 OnMatch = Callable[[Match | None, int], None]  # a match, or None and the time at which the market ended the order
@@ -78,7 +81,8 @@ class _Resting:
 class Matcher:
     """The matching of all books of a tape, from one place in the venue's order of rows onwards.
 
-    Results do not depend on `chunk_rows`. `printing` names the venues whose trades are on the tape.
+    Results do not depend on `chunk_rows`. `printing` names the venues whose trades are on the tape, `grids` the changes
+    of price grids by recorded book; `makers_yield` the venues where our resting order gives way to our taker.
     """
 
     def __init__(
@@ -90,11 +94,14 @@ class Matcher:
         rule: int = RISK_AVERSE,
         hopeful: bool = False,
         printing: Container[str] = (),
+        grids: Mapping[int, GridChanges] | None = None,
+        makers_yield: Container[str] = (),
         chunk_rows: int = CHUNK_ROWS,
     ) -> None:
         self.books, self.position = books, position
         self._columns, self._end = columns, len(columns.at)
         self._rule, self._hopeful, self._printing = rule, hopeful, printing
+        self._grids, self._makers_yield = grids or {}, makers_yield
         self._chunk = chunk_rows
         self._resting: list[_Resting] = []  # in order of arrival, as in `_orders`
         self._orders, self._matches = np.zeros(8, ORDER), np.zeros(8, MATCH)
@@ -176,6 +183,7 @@ class Matcher:
             return Placed(OrderStatus.REJECTED, reason=reason)
         home, flip, side, limit = self._turned(order)
         bound, meets_own = self._short_of_own(home, side, limit)
+        yields = meets_own and not order.post_only and order.venue in self._makers_yield
         if order.post_only:
             if meets_own or self._look(home, side, limit, 1)[0]:
                 return Placed(OrderStatus.REJECTED, reason=WOULD_CROSS)
@@ -184,17 +192,29 @@ class Matcher:
             return Placed(OrderStatus.REJECTED, reason=POST_ONLY_MARKET)
         else:
             need = order.size if order.tif is TimeInForce.FOK else 0
-            taken = self._take(home, flip, side, bound, order.size, need, at)
+            taken = self._take(home, flip, side, limit if yields else bound, order.size, need, at)
         left = order.size - sum(match.size for match in taken)
+        gone: tuple[str, ...] = ()
+        if yields and (taken or order.tif is not TimeInForce.FOK):
+            last = MICRO - taken[-1].price if taken and flip else taken[-1].price if taken else limit
+            gone = self._give_way(home, side, limit if left else last)
         if left == 0:
-            return Placed(OrderStatus.FILLED, taken)
-        if meets_own:
+            return Placed(OrderStatus.FILLED, taken, gave_way=gone)
+        if meets_own and not yields:
             return Placed(OrderStatus.CANCELLED, taken, SELF_TRADE)
         if order.tif is not TimeInForce.GTC:
             reason = NOT_WHOLE if order.tif is TimeInForce.FOK else NO_MATCH
-            return Placed(OrderStatus.CANCELLED, taken, "" if taken else reason)
+            return Placed(OrderStatus.CANCELLED, taken, "" if taken else reason, gone)
         self._rest(_Resting(order.client_id, flip, home, side, limit, on_match), left, at)
-        return Placed(OrderStatus.PARTIAL if taken else OrderStatus.OPEN, taken)
+        return Placed(OrderStatus.PARTIAL if taken else OrderStatus.OPEN, taken, gave_way=gone)
+
+    def takes(self, order: Order, at: int) -> bool:
+        """Tell whether an order that arrives at `at` ns would take, or meet an order of ours; takes nothing."""
+        self.settle(at)
+        if self._refusal(order, at):
+            return False
+        home, _, side, limit = self._turned(order)
+        return self._short_of_own(home, side, limit)[1] or self._look(home, side, limit, 1)[0] > 0
 
     def cancel(self, key: str, at: int) -> bool:
         """Take a resting order out at `at` ns, after every row up to then; False when it rests no more."""
@@ -222,10 +242,9 @@ class Matcher:
         market = order.book.market
         if not 0 < order.limit < MICRO:
             return f"price {order.limit}: not between 0 and 1 dollar"
-        if market.grids:
-            grid = market.grid_at(at)
-            if not (grid if order.book.outcome == "yes" else grid.mirrored()).holds(order.limit):
-                return f"price {order.limit}: not on the price grid"
+        grid = grid_of(order.book, at, self._grids)
+        if grid is not None and not grid.holds(order.limit):
+            return f"price {order.limit}: not on the price grid"
         if order.size <= 0:
             return f"size {order.size}: not more than zero"
         if market.min_size is not None and order.size < market.min_size:
@@ -243,20 +262,37 @@ class Matcher:
         buys = (order.side is Side.BUY) != flip
         return home, flip, BID if buys else ASK, MICRO - order.limit if flip else int(order.limit)
 
+    def _opposed(self, home: int, side: int) -> list[tuple[int, int]]:
+        """Return (place, price) of our resting orders that an order of this side could meet, priced as this book is."""
+        twin = int(self.books.twin[home])
+        found = []
+        for place, own in enumerate(self._resting):
+            if own.home == home and own.side != side:
+                found.append((place, own.price))
+            elif own.home == twin and own.side == side:
+                found.append((place, MICRO - own.price))
+        return found
+
     def _short_of_own(self, home: int, side: int, limit: int) -> tuple[int, bool]:
         """Return the limit cut short of our own resting orders of the pool, and whether the order would meet one."""
-        twin, meets = int(self.books.twin[home]), False
-        for own in self._resting:
-            if own.home == home and own.side != side:
-                price = own.price
-            elif own.home == twin and own.side == side:
-                price = MICRO - own.price
-            else:
-                continue
+        meets = False
+        for _, price in self._opposed(home, side):
             if price <= limit if side == BID else price >= limit:
                 meets = True
                 limit = min(limit, price - 1) if side == BID else max(limit, price + 1)
         return limit, meets
+
+    def _give_way(self, home: int, side: int, reached: int) -> tuple[str, ...]:
+        """Take out our resting orders at the price that an order of ours got as far as, or better; return their keys."""
+        met = [
+            place
+            for place, price in self._opposed(home, side)
+            if (price <= reached if side == BID else price >= reached)
+        ]
+        keys = tuple(self._resting[place].key for place in met)
+        for place in reversed(met):
+            self._remove(place)
+        return keys
 
     # -- taking and resting ----------------------------------------------------------------------------------
 
@@ -284,7 +320,7 @@ class Matcher:
             self._matches = np.zeros(2 * place, MATCH)
         total, low, fell, fell_at = unexplained(self.books, order.home, order.side, order.price, at)
         ahead = joined(self._rule, total, low)
-        self._orders[place] = (order.home, order.side, order.price, left, ahead, fell, fell_at, 0, -1)
+        self._orders[place] = (order.home, order.side, order.price, left, ahead, fell, fell_at, 0, NEVER, 0, -1)
         self._resting.append(order)
         self._concern(order.home, 1)
 

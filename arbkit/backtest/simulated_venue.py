@@ -9,61 +9,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
+from arbkit.backtest.habits import PLAIN, Habits
 from arbkit.backtest.latency import LatencyModel
 from arbkit.backtest.ledger import FeesByBook, Ledger, rule_at
-from arbkit.backtest.matching import Match, OnMatch, Placed
+from arbkit.backtest.terms import Resolution
+from arbkit.backtest.venue_desk import Matching, Record, VenueDesk
 from arbkit.core.clock import LoopClock
-from arbkit.core.errors import InvariantViolation, OrderRejected, OrderStateUnknown
-from arbkit.core.model import TERMINAL, Book, Fill, Order, OrderReport, OrderStatus
+from arbkit.core.errors import OrderRejected, OrderStateUnknown, VenueError, VenueUnavailable
+from arbkit.core.model import SETTLES, TERMINAL, Book, Order, OrderReport, OrderStatus
 from arbkit.core.ports import Page, VenueOrder
 from arbkit.core.units import NS_PER_S, Cash, Price, Size
-from arbkit.fees import OrderFees
 
-REUSED = "client id: another order has it already"
-MARKET_ENDED = "closed market: the venue cancelled what rested"
 NOT_FOUND = "not found"
-
-
-class Matching(Protocol):
-    """Where orders meet the recorded books; `matching.Matcher` is one."""
-
-    def place(self, order: Order, at: int, on_match: OnMatch) -> Placed: ...
-
-    def cancel(self, key: str, at: int) -> bool: ...
-
-
 OnTake = Callable[[Book, int, Price, Size], None]  # book, side of the order, price of the level taken, shares
-
-
-@dataclass(slots=True)
-class _Record:
-    """What the venue holds of one order, and what of it has reached the client."""
-
-    order: Order
-    status: OrderStatus = OrderStatus.SUBMITTED
-    reason: str = ""
-    fills: list[Fill] = field(default_factory=list)
-    levels: list[Price] = field(default_factory=list)  # per fill: the level it took from, 0: none that stands
-    fees: OrderFees | None = None
-    told: int = 0  # fills the client has heard of
-    reports: list[OrderReport] = field(default_factory=list)  # as the client heard them
-    waiting: list[asyncio.Future[None]] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        return self.order.size - sum(fill.size for fill in self.fills)
 
 
 class SimulatedVenue:
     """Implements `ports.Venue` over recorded books. `balance` and `positions` are what the client knows: no round trip.
 
     Without `fees` fills cost none, and the caller must not show net figures. `on_take` hears, when the report of a
-    fill reaches the client, which level it took, so that the client's view of the book can show it.
+    fill reaches the client, which level it took, so that the client's view of the book can show it. `habits` are what
+    the venue does besides matching, `resolutions` (oldest first) what its markets pay.
     """
 
     live = False
@@ -78,31 +48,50 @@ class SimulatedVenue:
         fees: FeesByBook | None = None,
         decide_ns: int = 0,
         on_take: OnTake | None = None,
+        habits: Habits = PLAIN,
+        resolutions: Sequence[Resolution] = (),
     ) -> None:
         self.name = name
         self.opening_cash = cash
-        self._matching, self._latency, self._fees = matching, latency, fees
+        self._latency, self._fees = latency, fees
         self._decide_ns, self._on_take = decide_ns, on_take
         self._clock = LoopClock()
         self._ordinals: Counter[tuple[int, str]] = Counter()
-        self._records: dict[str, _Record] = {}
         self._sent: set[str] = set()
-        self._ledger, self._known = Ledger(cash), Ledger(cash)
+        self._known = Ledger(cash)
+        self._unpaid = [] if habits.pays_s is None else [_paid_at(habits.pays_s, one) for one in resolutions]
+        self._desk = VenueDesk(
+            name,
+            matching,
+            cash=cash,
+            fees=fees,
+            say=self._report,
+            later=self._later,
+            chance=self._chance,
+            habits=habits,
+            resolutions=resolutions,
+        )
 
     # -- the client's side -----------------------------------------------------------------------------------
 
     async def submit(self, order: Order) -> OrderReport:
-        """Place an order; see `ports.Venue`. Raises OrderRejected with the venue's reason."""
+        """Place an order; see `ports.Venue`. Raises OrderRejected with the venue's reason, or VenueUnavailable."""
         if order.client_id not in self._sent:
             self._sent.add(order.client_id)
             self._known.reserve(order, order.size, rule_at(self._fees, order.book, self._clock.now()))
         report = await self._ask("submit", order, self._arrived, self._decide_ns)
         if report.status is OrderStatus.REJECTED:
-            raise OrderRejected(report.reason)
+            known = self._desk.records.get(order.client_id)
+            own = known is not None and known.reason == report.reason
+            cause = (known.cause, known.retry_after_s) if known is not None and own else ()
+            raise OrderRejected(report.reason, *cause)
         return report
 
     async def cancel(self, order: Order) -> OrderReport:
-        """Cancel; the report is final and holds every fill that came first. OrderStateUnknown: no such order there."""
+        """Cancel; the report is final and holds every fill that came first, unless the order is held just now.
+
+        Raises OrderStateUnknown when there is no such order, VenueUnavailable when the venue turns cancels away.
+        """
         return await self._ask("cancel", order, self._cancelled)
 
     async def status(self, order: Order) -> OrderReport:
@@ -113,7 +102,7 @@ class SimulatedVenue:
         """Yield what was heard of an order, then what comes, until one report is final."""
         at = 0
         while True:
-            record = self._records.get(order.client_id)
+            record = self._desk.records.get(order.client_id)
             if record is None:
                 raise OrderStateUnknown(f"{order.client_id}: {NOT_FOUND}")
             if at < len(record.reports):
@@ -130,7 +119,7 @@ class SimulatedVenue:
         """Return what rests as the client knows it, all on one page: no round trip."""
         rows = [
             VenueOrder(key, key, o.book.name, o.side, o.limit, o.size, Size(o.size - record.left))
-            for key, record in self._records.items()
+            for key, record in self._desk.records.items()
             if record.status in (OrderStatus.OPEN, OrderStatus.PARTIAL)
             for o in (record.order,)
         ]
@@ -141,19 +130,18 @@ class SimulatedVenue:
 
     async def balance(self) -> Cash:
         """Return free cash as the client reckons it: orders that may be live keep their reservation."""
+        self._hear_payouts()
         return self._known.free
 
     async def positions(self) -> Mapping[int, Size]:
         """Return shares held by book number, as far as fills were reported."""
+        self._hear_payouts()
         return {book: Size(shares) for book, shares in self._known.held.items() if shares}
 
     def check(self) -> None:
         """Raise InvariantViolation unless every fill, counted anew, adds up to the balances."""
-        self._ledger.check(self.opening_cash, [(r.order, r.fills) for r in self._records.values()])
-        self._known.check(self.opening_cash, [(r.order, r.fills[: r.told]) for r in self._records.values()])
-        for record in self._records.values():
-            if record.left < 0 or (record.left == 0) != (record.status is OrderStatus.FILLED):
-                raise InvariantViolation(f"{record.order.client_id}: {record.status.name} with {record.left} left")
+        self._desk.check(self.opening_cash)
+        self._known.check(self.opening_cash, [(r.order, r.heard) for r in self._desk.records.values()])
 
     # -- messages --------------------------------------------------------------------------------------------
 
@@ -166,31 +154,39 @@ class SimulatedVenue:
     ) -> OrderReport:
         """Send a message and wait for its answer. Who stops waiting stops nothing: the message is on its way."""
         answer: asyncio.Future[OrderReport] = asyncio.get_running_loop().create_future()
-        takes = before_ns + self._latency.entry_ns(self.name, order.book.index, kind, self._count(order, kind))
-        self._later(self._clock.now() + takes, partial(arrived, order, answer))
+        sent = self._clock.now() + before_ns
+        takes = self._latency.entry_ns(self.name, order.book.index, kind, self._count(order, kind), sent)
+        self._later(sent + takes, partial(arrived, order, answer))
         return await answer
 
-    def _answer(self, kind: str, record: _Record, answer: asyncio.Future[OrderReport] | None) -> None:
+    def _answer(self, kind: str, record: Record, answer: asyncio.Future[OrderReport] | None) -> None:
         """Send the venue's word of now on its way back."""
         order = record.order
-        ordinal = self._count(order, "re:" + kind)
-        takes = self._latency.reply_ns(self.name, order.book.index, kind, ordinal)
         word = OrderReport(order.client_id, record.status, tuple(record.fills), reason=record.reason)
-        self._later(self._clock.now() + takes, partial(self._heard, record, word, answer))
+        self._reply(kind, order, partial(self._heard, record, word, answer))
 
-    def _heard(self, record: _Record, word: OrderReport, answer: asyncio.Future[OrderReport] | None) -> None:
+    def _reply(self, kind: str, order: Order, heard: Callable[[], None]) -> None:
+        """Let what the venue says now be heard when it has travelled back."""
+        now, ordinal = self._clock.now(), self._count(order, "re:" + kind)
+        self._later(now + self._latency.reply_ns(self.name, order.book.index, kind, ordinal, now), heard)
+
+    def _heard(self, record: Record, word: OrderReport, answer: asyncio.Future[OrderReport] | None) -> None:
         """Let the client learn what the venue said: a fill is learnt of when the first report of it arrives."""
         now, order = self._clock.now(), record.order
-        for place in range(record.told, len(word.fills)):
-            fill = record.fills[place] = replace(record.fills[place], at=now)
-            self._known.book(order, fill)
-            if self._on_take is not None and record.levels[place]:
-                self._on_take(order.book, order.side, record.levels[place], fill.size)
-        record.told = max(record.told, len(word.fills))
-        report = replace(word, fills=tuple(record.fills[: len(word.fills)]), at=now)
+        self._hear_payouts()
+        for place, fill in enumerate(word.fills):
+            if place == len(record.heard):
+                record.heard.append(replace(fill, at=now))
+                self._known.book(order, fill)
+                if self._on_take is not None and record.levels[place]:
+                    self._on_take(order.book, order.side, record.levels[place], fill.size)
+            elif fill.settlement in SETTLES[record.heard[place].settlement]:
+                record.heard[place] = replace(record.heard[place], settlement=fill.settlement)
+                self._known.settle(order, fill)
+        report = replace(word, fills=tuple(record.heard[: len(word.fills)]), at=now)
         final = report.status in TERMINAL
-        left = 0 if final else order.size - sum(fill.size for fill in record.fills[: record.told])
-        ours = self._records.get(order.client_id) is record  # not the answer to a key used for two orders
+        left = 0 if final else order.size - sum(fill.size for fill in record.heard)
+        ours = self._desk.records.get(order.client_id) is record  # not the answer to a key used for two orders
         if ours and not any(known.status in TERMINAL for known in record.reports):
             self._known.reserve(order, left, rule_at(self._fees, order.book, now))
             record.reports.append(report)
@@ -214,99 +210,73 @@ class SimulatedVenue:
         else:
             loop.call_later(max(0, at - self._clock.now()) / NS_PER_S, callback)
 
-    # -- the venue's side ------------------------------------------------------------------------------------
-
-    def _arrived(self, order: Order, answer: asyncio.Future[OrderReport]) -> None:
-        record = self._records.get(order.client_id)
-        if record is None:
-            record = self._records[order.client_id] = _Record(order)
-            self._match(record)
-        elif not _same(record.order, order):
-            record = _Record(order, OrderStatus.REJECTED, REUSED)  # an answer of its own; the first order stands
-        self._answer("submit", record, answer)
-
-    def _match(self, record: _Record) -> None:
-        """Check the account, let the order match, and keep what rests reserved."""
-        order, at = record.order, self._clock.now()
-        rule = rule_at(self._fees, order.book, at)
-        short = self._ledger.short_of(order, rule) if order.size > 0 else ""
-        if short:
-            record.status, record.reason = OrderStatus.REJECTED, short
-            return
-        placed = self._matching.place(order, at, partial(self._matched, record))
-        for match in placed.matches:
-            self._fill(record, match)
-        record.status, record.reason = placed.status, placed.reason
-        self._ledger.reserve(order, 0 if record.status in TERMINAL else record.left, rule)
-
-    def _matched(self, record: _Record, match: Match | None, at: int) -> None:
-        """Book a fill of a resting order, or its end with its market, and send word of it."""
-        if match is None:
-            record.status, record.reason = OrderStatus.CANCELLED, MARKET_ENDED
-        else:
-            self._fill(record, match)
-            record.status = OrderStatus.PARTIAL if record.left else OrderStatus.FILLED
-        final = record.status in TERMINAL
-        self._ledger.reserve(record.order, 0 if final else record.left, rule_at(self._fees, record.order.book, at))
+    def _report(self, record: Record, at: int) -> None:
+        """Send the client word that it did not ask for."""
         order = record.order
-        takes = self._latency.reply_ns(self.name, order.book.index, "report", self._count(order, "report"))
+        takes = self._latency.reply_ns(self.name, order.book.index, "report", self._count(order, "report"), at)
         word = OrderReport(order.client_id, record.status, tuple(record.fills), reason=record.reason)
         self._later(at + takes, partial(self._heard, record, word, None))
 
-    def _fill(self, record: _Record, match: Match) -> None:
-        order = record.order
-        rule = rule_at(self._fees, order.book, match.at)
-        if rule is not None and (record.fees is None or record.fees.rule is not rule):
-            record.fees = OrderFees(rule)
-        fee = Cash(0)
-        if record.fees is not None:
-            fee = record.fees.fill(match.price, match.size, match.maker, sell=order.side < 0)
-        name = f"{self.name}:{order.client_id}:{len(record.fills)}"
-        fill = Fill(name, match.price, match.size, fee, match.at, match.at, match.maker, match.row, match.model)
-        record.fills.append(fill)
-        record.levels.append(match.level)
-        self._ledger.book(order, fill)
+    def _chance(self, order: Order) -> float:
+        return self._latency.chance(self.name, order.book.index, "settle", self._count(order, "settle"))
+
+    def _hear_payouts(self) -> None:
+        """Let the client know of payouts as soon as word of them could have come."""
+        now = self._clock.now()
+        while self._unpaid:
+            at, book, payout = self._unpaid[0]
+            if at + self._latency.reply_ns(self.name, book, "payout", 0, at) > now:
+                return
+            self._unpaid.pop(0)
+            self._known.resolve(book, payout)
+
+    # -- what arrives at the venue ---------------------------------------------------------------------------
+
+    def _arrived(self, order: Order, answer: asyncio.Future[OrderReport]) -> None:
+        try:
+            record = self._desk.place(order, self._clock.now())
+        except VenueUnavailable as away:
+            self._reply("submit", order, partial(self._turned_away, order, away, answer))
+        else:
+            self._answer("submit", record, answer)
+
+    def _turned_away(self, order: Order, away: VenueUnavailable, answer: asyncio.Future[OrderReport]) -> None:
+        """Let the client know that nothing of an order is there, so that nothing need be reserved for it."""
+        if order.client_id not in self._desk.records:
+            self._sent.discard(order.client_id)
+            self._known.reserve(order, 0, None)
+        if not answer.done():
+            answer.set_exception(away)
 
     def _cancelled(self, order: Order, answer: asyncio.Future[OrderReport]) -> None:
-        record = self._records.get(order.client_id)
-        if record is None:
-            self._not_there(order, answer)
+        try:
+            record = self._desk.cancel(order, self._clock.now())
+        except VenueUnavailable as away:
+            self._reply("cancel", order, partial(self._refused, away, answer))
             return
-        gone = self._matching.cancel(order.client_id, self._clock.now())  # fills up to now come first
-        if gone:
-            record.status, record.reason = OrderStatus.CANCELLED, ""
-            self._ledger.reserve(record.order, 0, None)
-        self._answer("cancel", record, answer)
+        if record is None:
+            missing = OrderStateUnknown(f"{order.client_id}: {NOT_FOUND}")
+            self._reply("cancel", order, partial(self._refused, missing, answer))
+        else:
+            self._answer("cancel", record, answer)
+
+    def _refused(self, error: VenueError, answer: asyncio.Future[OrderReport]) -> None:
+        if not answer.done():
+            answer.set_exception(error)
 
     def _asked(self, order: Order, answer: asyncio.Future[OrderReport]) -> None:
-        record = self._records.get(order.client_id)
+        record = self._desk.records.get(order.client_id)
         if record is not None:
             self._answer("status", record, answer)
             return
         word = OrderReport(order.client_id, OrderStatus.UNKNOWN, at=0, reason=NOT_FOUND)
-        takes = self._latency.reply_ns(self.name, order.book.index, "status", self._count(order, "re:status"))
-        self._later(self._clock.now() + takes, partial(self._not_known, word, answer))
+        self._reply("status", order, partial(self._not_known, word, answer))
 
     def _not_known(self, word: OrderReport, answer: asyncio.Future[OrderReport]) -> None:
         if not answer.done():
             answer.set_result(replace(word, at=self._clock.now()))
 
-    def _not_there(self, order: Order, answer: asyncio.Future[OrderReport]) -> None:
-        def heard() -> None:
-            if not answer.done():
-                answer.set_exception(OrderStateUnknown(f"{order.client_id}: {NOT_FOUND}"))
 
-        takes = self._latency.reply_ns(self.name, order.book.index, "cancel", self._count(order, "re:cancel"))
-        self._later(self._clock.now() + takes, heard)
-
-
-def _same(a: Order, b: Order) -> bool:
-    """Tell whether two orders of one key ask for the same."""
-    return (a.book, a.side, a.limit, a.size, a.tif, a.post_only) == (
-        b.book,
-        b.side,
-        b.limit,
-        b.size,
-        b.tif,
-        b.post_only,
-    )
+def _paid_at(wait_s: float, resolution: Resolution) -> Resolution:
+    """Return a resolution with the time at which it is paid."""
+    return resolution._replace(at=resolution.at + round(wait_s * NS_PER_S))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def _once(function: Callable[[Tape], R]) -> Callable[[Tape], R]:
+def once(function: Callable[[Tape], R]) -> Callable[[Tape], R]:
     """Keep what a function of a tape returns; tapes are compared by identity and never change."""
     known: WeakKeyDictionary[Tape, R] = WeakKeyDictionary()
 
@@ -42,7 +42,7 @@ def _columns(tape: Tape, at: I64, order: I64) -> Columns:
     return Columns(*(read_only(column) for column in columns))
 
 
-@_once
+@once
 def received(tape: Tape) -> Columns:
     """Return the rows as a client meets them, by `ts_recv`."""
     return _columns(tape, tape.rows.ts_recv, np.empty(0, np.int64))
@@ -56,7 +56,7 @@ def received_later(tape: Tape, feed_ns: int) -> Columns:
     return columns._replace(at=read_only(tape.rows.ts_recv + feed_ns))
 
 
-@_once
+@once
 def by_venue(tape: Tape) -> Columns:
     """Return the rows in the order of the venues' clocks; rows of one instant stay as recorded."""
     at = tape.venue_time
@@ -65,7 +65,7 @@ def by_venue(tape: Tape) -> Columns:
     return _columns(tape, at, order)
 
 
-@_once
+@once
 def printing(tape: Tape) -> frozenset[str]:
     """Return the venues whose trades are on the tape."""
     books = np.unique(tape.rows.book[(tape.rows.meta & KIND_MASK) == KIND_PRINT])

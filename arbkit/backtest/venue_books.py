@@ -56,6 +56,8 @@ ORDER = np.dtype(
         ("ahead", np.int64),  # shares that are served before it
         ("credit", np.int64),  # fall of `ahead` that a coming print may still explain
         ("credit_at", np.int64),  # ns of the last such fall
+        ("debit", np.int64),  # traded at our price and not yet seen as a fall of the level
+        ("debit_at", np.int64),  # ns of the last such trade
         ("reached", np.int64),  # filled by the other side coming to our price, not yet told as a trade
         ("mark", np.int64),  # the row that looked at it last
     ]
@@ -162,18 +164,26 @@ def _is_open(books, book):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _queues(books, orders, count, at, row, book, side, slot, rule, matches):  # type: ignore[no-untyped-def]
-    """Move our orders in the queue of a level that has just been set, and fill those on the other side it came to."""
+def _moved(orders, k, at, before, total, low, rule):  # type: ignore[no-untyped-def]
+    """Move order k in the queue of its level, which has gone from `before` shares to `total`."""
+    debit = orders[k].debit if at - orders[k].debit_at <= EXPLAIN_NS else np.int64(0)
+    ahead, fell = after_level(rule, orders[k].ahead, before, total, low, debit)
+    orders[k].debit = max(0, debit - max(0, before - total))
+    if fell > 0:
+        fresh = at - orders[k].credit_at <= EXPLAIN_NS
+        orders[k].credit = min(FAR, (orders[k].credit if fresh else 0) + fell)
+        orders[k].credit_at = at
+    orders[k].ahead = ahead
+
+
+@compiled
+def _queues(books, orders, count, at, row, book, side, slot, before, rule, matches):  # type: ignore[no-untyped-def]
+    """Move our orders in the queue of a level just set, `before` its old total; fill those on the other side it met."""
     ladders = books.ladders
     price, total, low = ladders.price[slot], ladders.size[side, slot], ladders.low[side, slot]
     for k in range(count):
         if orders[k].book == book and orders[k].side == side and orders[k].price == price:
-            ahead, fell = after_level(rule, orders[k].ahead, total, low)
-            if fell > 0:
-                fresh = at - orders[k].credit_at <= EXPLAIN_NS
-                orders[k].credit = min(FAR, (orders[k].credit if fresh else 0) + fell)
-                orders[k].credit_at = at
-            orders[k].ahead = ahead
+            _moved(orders, k, at, before, total, low, rule)
     if not _is_open(books, book):
         return 0
     return _reach(books, orders, count, row, book, side, slot, matches)
@@ -215,9 +225,27 @@ def _explain(books, book, side, price, volume):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _owe(books, orders, count, at, book, price, volume, aggressor):  # type: ignore[no-untyped-def]
+    """Note for our orders of the level that was hit what the level has still to fall by because of this trade."""
+    for k in range(count):
+        other = orders[k].book != book
+        if other and orders[k].book != books.twin[book]:
+            continue
+        hit = SELLER if (orders[k].side == 0) != other else BUYER
+        if aggressor != hit or orders[k].price != (MICRO - price if other else price):
+            continue
+        _, _, fell, _ = unexplained(books, orders[k].book, orders[k].side, orders[k].price, at)
+        fresh = at - orders[k].debit_at <= EXPLAIN_NS
+        orders[k].debit = (orders[k].debit if fresh else 0) + max(0, volume - fell)
+        orders[k].debit_at = at
+
+
+@compiled
 def _print(books, orders, count, at, row, book, price, volume, aggressor, rule, matches):  # type: ignore[no-untyped-def]
     """Let a trade between others serve our orders of its pool, best price first, then the eldest."""
     twin = books.twin[book]
+    if count:
+        _owe(books, orders, count, at, book, price, volume, aggressor)
     if aggressor != UNKNOWN_AGGRESSOR:
         side = 0 if aggressor == SELLER else 1
         _explain(books, book, side, price, volume)
@@ -325,7 +353,7 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
                 fresh = at - drop_at[side, slot] <= EXPLAIN_NS
                 drop[side, slot] = min(FAR, (drop[side, slot] if fresh else 0) + fell)
                 drop_at[side, slot] = at
-            n = _queues(books, orders, ours, at, row, book, side, slot, rule, matches) if ours else 0
+            n = _queues(books, orders, ours, at, row, book, side, slot, before, rule, matches) if ours else 0
         else:
             n = _other(books, orders, ours, at, row, book, meta, price, size, rule, hopeful, matches)
         if n > 0:

@@ -7,7 +7,7 @@ cheaply: a comparison makes one pass, whatever the number of strategies.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,11 +20,19 @@ from arbkit.backtest.matching import CHUNK_ROWS, Matcher
 from arbkit.backtest.queue import rule_of
 from arbkit.backtest.scout import forward
 from arbkit.backtest.simulated_venue import SimulatedVenue
-from arbkit.backtest.tape_views import by_venue, printing, received, received_later, twins, unknown_books
+from arbkit.backtest.tape_views import (
+    by_venue,
+    printing,
+    received,
+    received_later,
+    twins,
+    unknown_books,
+)
+from arbkit.backtest.terms import grids_by_venue, grids_received, resolutions
 from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened, step
 from arbkit.books.ladder import Ladders, copied
 from arbkit.core.clock import LoopClock
-from arbkit.core.errors import InvariantViolation
+from arbkit.core.errors import ConfigError, InvariantViolation
 
 if TYPE_CHECKING:
     from arbkit.backtest.scenario import Scenario
@@ -58,6 +66,8 @@ class World:
         chunk_rows: int = CHUNK_ROWS,
     ) -> None:
         hopeful = scenario.consumption == "hopeful"
+        names = tuple(dict.fromkeys(book.venue for book in tape.markets.books))
+        _refuse_unknown(scenario, names)
         self.loop = SimLoop(start, market=self._market)
         self.clock = LoopClock()
         self.books = tape.markets.books
@@ -68,6 +78,8 @@ class World:
             rule=rule_of(scenario.queue),
             hopeful=hopeful,
             printing=printing(tape),
+            grids=grids_by_venue(tape),
+            makers_yield={name for name in names if scenario.habits_of(name).self_trade == "maker"},
             chunk_rows=chunk_rows,
         )
         self.feed = RecordedFeed(
@@ -81,8 +93,12 @@ class World:
             settle=scenario.mirror_settle_ns,
             hopeful=hopeful,
             gross=gross,
+            grids=grids_received(tape),
+            lag=scenario.feed_ns,
         )
-        latency = LatencyModel(scenario.entry_ns, scenario.reply_ns, scenario.jitter, scenario.seed, opportunity_id)
+        latency = LatencyModel(
+            scenario.entry_ns, scenario.reply_ns, scenario.jitter, scenario.seed, opportunity_id, scenario.latency
+        )
         self.venues = {
             name: SimulatedVenue(
                 name,
@@ -92,8 +108,10 @@ class World:
                 fees=fees,
                 decide_ns=scenario.decide_ns,
                 on_take=self.feed.take,
+                habits=scenario.habits_of(name),
+                resolutions=resolutions(tape),
             )
-            for name in dict.fromkeys(book.venue for book in tape.markets.books)
+            for name in names
         }
 
     @property
@@ -124,6 +142,18 @@ class World:
         if seen is not None:
             self.feed.wake()
         return seen
+
+
+def _refuse_unknown(scenario: Scenario, venues: Collection[str]) -> None:
+    """Raise ConfigError for an assumption about a venue that is not on the tape: a slip of the pen would be unseen."""
+    if not isinstance(scenario.habits, str):
+        for venue in scenario.habits:
+            if venue not in venues:
+                raise ConfigError(f"scenario.habits: the tape has no venue {venue!r}, only {', '.join(venues)}")
+    for name in scenario.latency:
+        venue = name.rpartition(":")[0]
+        if venue and venue not in venues:
+            raise ConfigError(f"scenario.latency: {name!r}: the tape has no venue {venue!r}, only {', '.join(venues)}")
 
 
 class Replay:

@@ -26,6 +26,8 @@ class Resting:
     ahead: int = 0
     credit: int = 0
     credit_at: int = -ENDLESS
+    debit: int = 0  # traded at our price, the level has not fallen by it yet
+    debit_at: int = -ENDLESS
     reached: int = 0
 
     def seen_from(self, book: int) -> tuple[bool, int]:
@@ -62,6 +64,7 @@ class PlainBook:
     known: bool = False
     gapped: bool = False
     status: int = 0
+    grid: int = -1  # number of the price grid that a row named last
 
     def side(self, bid: bool) -> Side:
         return self.bids if bid else self.asks
@@ -70,7 +73,7 @@ class PlainBook:
 class PlainMatcher:
     """Same questions, same answers: (key, own price, size, ns, row, model, maker, level taken) per match, in order."""
 
-    def __init__(self, tape: Tape, queue: str, consumption: str) -> None:
+    def __init__(self, tape: Tape, queue: str, consumption: str, makers_yield: bool = False) -> None:
         self.queue, self.hopeful = queue, consumption == "hopeful"
         self.books = {b.index: PlainBook() for b in tape.markets.books if b.recorded}
         self.table = tape.markets
@@ -83,6 +86,8 @@ class PlainMatcher:
         self.next = 0
         self.resting: list[Resting] = []
         self.told: list[tuple[object, ...]] = []
+        self.makers_yield = makers_yield
+        self.gave_way: list[str] = []  # to the order placed last
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -104,6 +109,8 @@ class PlainMatcher:
             book.known, book.gapped = kind == m.KIND_CLEAR, kind == m.KIND_GAP
         elif kind == m.KIND_STATUS:
             book.status = size
+        elif kind == m.KIND_GRID:
+            book.grid = size
         elif kind == m.KIND_RESOLUTION:
             book.status = m.CLOSED
         if kind == m.KIND_RESOLUTION or (kind == m.KIND_STATUS and size == m.CLOSED):
@@ -136,14 +143,41 @@ class PlainMatcher:
         for order in self.resting:
             if (order.book, order.bid, order.price) != (number, bid, price):
                 continue
-            if self.queue == "front" or level.lower or order.ahead <= total:
-                continue
-            if at - order.credit_at > SECOND:
-                order.credit = 0
-            order.credit = min(ENDLESS, order.credit + order.ahead - total)
-            order.credit_at, order.ahead = at, total
+            traded = order.debit if at - order.debit_at <= SECOND else 0
+            order.debit = max(0, traded - max(0, before - total))
+            ahead = self._moved_up(order.ahead, before, total, level.lower, traded)
+            if ahead < order.ahead:
+                if at - order.credit_at > SECOND:
+                    order.credit = 0
+                order.credit = min(ENDLESS, order.credit + order.ahead - ahead)
+                order.credit_at, order.ahead = at, ahead
         if self._open(number):
             self._comes_to_us(at, row, number, bid, price, level)
+
+    def _moved_up(self, ahead: int, before: int, total: int, lower: bool, traded: int) -> int:
+        """What is ahead once the level went from `before` to `total`; `traded` of that is known from prints."""
+        if self.queue == "front" or lower:
+            return ahead
+        if ahead == ENDLESS:
+            return total
+        if self.queue == "trade-only":
+            return ahead
+        cancelled = before - total - traded
+        if self.queue in ("through", "risk-averse") or cancelled <= 0:
+            return min(ahead, total)
+        behind = max(0, before - traded - ahead)
+        return min(total, ahead - min(ahead, max(self._share(ahead, behind, cancelled), cancelled - behind)))
+
+    def _share(self, ahead: int, behind: int, cancelled: int) -> int:
+        """What of a cancelled size stood before us, by the proportion of what stands there or of its cube."""
+        if self.queue == "power":
+            while max(ahead, behind) >= 2**20:
+                ahead, behind = ahead // 2, behind // 2
+            ahead, behind = ahead**3, behind**3
+        whole = ahead + behind
+        while whole > 1 and cancelled * whole > 2**62:  # as 64 bits have it
+            ahead, whole = ahead // 2, (whole + 1) // 2
+        return cancelled * ahead // whole if whole else 0
 
     def _comes_to_us(self, at: int, row: int, number: int, bid: bool, price: int, level: Level) -> None:
         """An ask at or below our bid (a bid at or above our ask) is ours, as far as it is there."""
@@ -167,6 +201,16 @@ class PlainMatcher:
             other.ours = min(other.ours + size, other.total)
 
     def _trade(self, at: int, row: int, number: int, price: int, volume: int, aggressor: int) -> None:
+        for order in self.resting:
+            if self._one_pool(order.book, number) and self._hit(order, number, aggressor) == "yes":
+                _, ours = order.seen_from(number)
+                if ours == price:
+                    level = self.books[order.book].side(order.bid).at(order.price)
+                    told = level.fell if at - level.fell_at <= SECOND else 0
+                    if at - order.debit_at > SECOND:
+                        order.debit = 0
+                    order.debit += max(0, volume - told)
+                    order.debit_at = at
         if aggressor != m.UNKNOWN_AGGRESSOR:
             hit_bids = aggressor == m.SELLER
             for n, side, p in ((number, hit_bids, price), (number ^ 1, not hit_bids, MICRO - price)):
@@ -210,7 +254,7 @@ class PlainMatcher:
 
     def _turn(self, order: Resting, at: int, volume: int, hit: str) -> int:
         """What of a trade at our price is left for us."""
-        if self.queue == "through" or (self.queue == "risk-averse" and hit != "yes"):
+        if self.queue == "through" or (self.queue != "front" and hit != "yes"):
             return 0
         if at - order.credit_at > SECOND:
             order.credit = 0
@@ -235,16 +279,12 @@ class PlainMatcher:
     def place(self, order: Order, at: int) -> tuple[str, str, list[tuple[object, ...]]]:
         """Status, first word of the reason, and the matches."""
         self.until(at)
-        number = order.book.index if order.book.recorded else order.book.mirror
-        turned = not order.book.recorded
-        buys = (order.side > 0) != turned
-        limit = MICRO - order.limit if turned else order.limit
+        self.gave_way = []
+        number, turned, buys, limit = self._turned(order)
         book = self.books[number]
-        if not book.known:
-            return "rejected", "gapped" if book.gapped else "unknown", []
-        status = max(b.status for n, b in self.books.items() if self._one_pool(n, number))
-        if status in (m.PAUSED, m.CANCEL_ONLY, m.CLOSED):
-            return "rejected", {m.PAUSED: "paused", m.CANCEL_ONLY: "cancel-only", m.CLOSED: "closed"}[status], []
+        if why := self._refusal(number, limit, at):
+            return "rejected", why, []
+        status = self._status(number)
         walk = self._walk(book, buys, limit)
         own = self._own_in_the_way(number, buys, limit)
         crosses = bool(walk) or own is not None
@@ -252,7 +292,8 @@ class PlainMatcher:
             return "rejected", "would", []
         if not order.post_only and crosses and status == m.POST_ONLY:
             return "rejected", "post-only", []
-        if own is not None:
+        yields = own is not None and self.makers_yield and not order.post_only
+        if own is not None and not yields:
             walk = [(p, level) for p, level in walk if (p < own if buys else p > own)]
         if order.tif is TimeInForce.FOK and sum(level.there for _, level in walk) < order.size:
             walk = []
@@ -265,14 +306,48 @@ class PlainMatcher:
                 matches.append((own_price, size, at, level.row, model, False, own_price))
                 self._ours(number, not buys, price, size)
                 left -= size
+        if yields and (matches or order.tif is not TimeInForce.FOK):
+            last = [price for price, _ in walk][len(matches) - 1] if left == 0 else limit
+            self._give_way(number, buys, last)
         if left == 0:
             return "filled", "", matches
-        if own is not None:
+        if own is not None and not yields:
             return "cancelled", "self-trade", matches
         if order.tif is not TimeInForce.GTC:
             return "cancelled", "" if matches else "no", matches
         self._rest(Resting(order.client_id, number, buys, limit, left, turned), at)
         return "partial" if matches else "open", "", matches
+
+    def takes(self, order: Order, at: int) -> bool:
+        """Would it take, or meet an order of ours?"""
+        self.until(at)
+        number, _, buys, limit = self._turned(order)
+        if self._refusal(number, limit, at):
+            return False
+        met = self._own_in_the_way(number, buys, limit) is not None
+        return met or bool(self._walk(self.books[number], buys, limit))
+
+    def _turned(self, order: Order) -> tuple[int, bool, bool, int]:
+        number = order.book.index if order.book.recorded else order.book.mirror
+        turned = not order.book.recorded
+        return number, turned, (order.side > 0) != turned, MICRO - order.limit if turned else int(order.limit)
+
+    def _status(self, number: int) -> int:
+        return max(b.status for n, b in self.books.items() if self._one_pool(n, number))
+
+    def _refusal(self, number: int, limit: int, at: int) -> str:
+        """What is wrong whatever stands in the book, at the book's own price."""
+        book, market = self.books[number], self.table.books[number].market
+        if not book.known:
+            return "gapped" if book.gapped else "unknown"
+        if why := {m.PAUSED: "paused", m.CANCEL_ONLY: "cancel-only", m.CLOSED: "closed"}.get(self._status(number), ""):
+            return why
+        dated = [grid for since, grid in market.grids if since <= at] or [grid for _, grid in market.grids[:1]]
+        if not dated:
+            return ""
+        ranges = (market.grids[book.grid][1] if book.grid >= 0 else dated[-1]).ranges
+        yes = limit if self.table.books[number].outcome == "yes" else MICRO - limit
+        return "" if any(low <= yes <= high and (yes - low) % step == 0 for low, high, step in ranges) else "price"
 
     def _walk(self, book: PlainBook, buys: bool, limit: int) -> list[tuple[int, Level]]:
         found = [
@@ -281,6 +356,14 @@ class PlainMatcher:
             if level.there and (p <= limit if buys else p >= limit)
         ]
         return sorted(found, key=lambda pair: pair[0] if buys else -pair[0])
+
+    def _give_way(self, number: int, buys: bool, reached: int) -> None:
+        for order in list(self.resting):
+            if self._one_pool(order.book, number):
+                bid, price = order.seen_from(number)
+                if bid != buys and (price <= reached if buys else price >= reached):
+                    self.resting.remove(order)
+                    self.gave_way.append(order.key)
 
     def _own_in_the_way(self, number: int, buys: bool, limit: int) -> int | None:
         prices = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 from typing import Any
 
@@ -14,23 +15,29 @@ from arbkit.backtest.levels import put_level
 from arbkit.backtest.matching import Matcher
 from arbkit.backtest.queue import NAMES, RULES
 from arbkit.backtest.tape_views import by_venue, twins, unknown_books
+from arbkit.backtest.terms import grids_by_venue
 from arbkit.backtest.venue_books import opened
 from arbkit.books import meta as m
 from arbkit.books.ladder import Ladders, fresh, set_level
+from arbkit.core.grid import Grid
 from arbkit.core.model import Order, OrderStatus, Side, TimeInForce
 from arbkit.core.units import Price
 from arbkit.history.tape import Tape
 from tests.builders import TapeBuilder, a_market, a_table, cents, ms, shares
 from tests.property.plain_matcher import PlainMatcher
 
-TAPES = 1_200
+TAPES = int(os.environ.get("ARBKIT_TWIN_TAPES", "1200"))
 CHUNKS = (1, 7, 1_000)
 Action = tuple[int, Order | str]  # when it arrives, an order or the key of one to cancel
 
 
-def random_tape(random: Random, both: bool, clocks: str) -> Tape:
-    """Flow without sense: every kind of row in every order, on two markets, prices 44 to 56 cents."""
-    table = a_table(a_market("a"), a_market("b"), both=both)
+def random_tape(random: Random, both: bool, clocks: str, busy: int = 0, resolves: bool = False) -> Tape:
+    """Flow without sense: every kind of row in every order, on two markets, prices 44 to 56 cents.
+
+    `busy` times as many shares stand, leave and trade at two bids and two asks: tapes for queues.
+    """
+    grids = ((0, Grid.of_tick("0.01")), (ms(10**9), Grid.of_tick("0.02")))  # the second by rows alone
+    table = a_table(a_market("a", grids=grids), a_market("b", grids=grids), both=both)
     books = [book.index for book in table.books if book.recorded]
     builder, at = TapeBuilder(table), 0
     for book in books:
@@ -41,7 +48,13 @@ def random_tape(random: Random, both: bool, clocks: str) -> Tape:
     for _ in range(random.randint(20, 90)):
         at += random.choice((0, 0, 1, 5, 40, 400, 1_500))
         venue = at - random.choice((0, 0, 3, 60, 700)) if clocks == "both" else at
-        random_row(random, builder, at, venue, random.choice(books))
+        if busy and random.random() < 0.9:
+            busy_row(random, builder, at, venue, random.choice(books), busy)
+        else:
+            random_row(random, builder, at, venue, random.choice(books))
+    for book in books if resolves else ():
+        at += random.choice((0, 500))
+        builder.row(at, m.meta(m.KIND_RESOLUTION), book, price=random.choice((0, 50, 100)))
     code = list(builder.rows[-1])
     code[3] |= m.LAST
     builder.rows[-1] = tuple(code)
@@ -74,11 +87,24 @@ def random_row(random: Random, builder: TapeBuilder, at: int, venue: int, book: 
     elif what < 0.985:
         status = random.choices((m.OPEN, m.PAUSED, m.POST_ONLY, m.CANCEL_ONLY, m.CLOSED), (9, 1, 1, 1, 1))[0]
         builder.row(at, m.meta(m.KIND_STATUS), book, size=status, venue=venue)
-    else:
+    elif what < 0.993:
         builder.row(at, m.meta(m.KIND_MARK), book, venue=venue)
+    else:
+        builder.row(at, m.meta(m.KIND_GRID), book, size=random.choice((0, 1, 1)), venue=venue)
 
 
-def random_actions(random: Random, tape: Tape) -> list[Action]:
+def busy_row(random: Random, builder: TapeBuilder, at: int, venue: int, book: int, scale: int) -> None:
+    """A queue that grows, is cancelled from and traded at; a trade may be told before or after its level."""
+    side = random.choice((m.SIDE_BID, m.SIDE_ASK))
+    price = random.choice((48, 49) if side == m.SIDE_BID else (51, 52))
+    hit = m.SELLER if side == m.SIDE_BID else m.BUYER
+    if random.random() < 0.6:
+        builder.level(at, side, price, random.randint(0, 12) * scale, book=book, venue=venue)
+    else:
+        builder.trade(at, price, random.randint(1, 6) * scale, hit, book=book, venue=venue)
+
+
+def random_actions(random: Random, tape: Tape, busy: int = 0) -> list[Action]:
     last = (int(tape.rows.ts_recv[-1]) - ms(0)) // 1_000_000
     actions: list[Action] = []
     for n in range(random.randint(4, 16)):
@@ -96,14 +122,19 @@ def random_actions(random: Random, tape: Tape) -> list[Action]:
             book, price = tape.markets.books[tape.rows.book[i]], Price(int(tape.rows.price[i]))
             side = Side.BUY if (tape.rows.meta[i] & m.SIDE_MASK) >> m.SIDE_SHIFT == m.SIDE_BID else Side.SELL
             at = int(tape.venue_time[i]) + random.choice((0, 1, 2_000_000))
-        order = Order(f"o{n}", book, side, price, shares(random.randint(1, 12)), tif, post_only)
+        if busy and tif is TimeInForce.GTC:
+            price = cents(random.choice((48, 49)) if side is Side.BUY else random.choice((51, 52)))
+        size = random.randint(1, 12) * max(1, busy) if random.random() < 0.9 else random.randint(1, 12)
+        order = Order(f"o{n}", book, side, price, shares(size), tif, post_only)
         actions.append((at, order))
         if random.random() < 0.3:
             actions.append((at + 1_000_000 * random.randint(0, 900), order.client_id))
     return sorted(actions, key=lambda action: action[0])
 
 
-def compiled_answer(tape: Tape, actions: list[Action], queue: str, consumption: str, chunk: int) -> list[Any]:
+def compiled_answer(
+    tape: Tape, actions: list[Action], queue: str, consumption: str, chunk: int, makers_yield: bool = False
+) -> list[Any]:
     venues = frozenset(book.venue for book in tape.markets.books)
     matcher = Matcher(
         by_venue(tape),
@@ -111,6 +142,8 @@ def compiled_answer(tape: Tape, actions: list[Action], queue: str, consumption: 
         rule=RULES[queue],
         hopeful=consumption == "hopeful",
         printing=venues,
+        grids=grids_by_venue(tape),
+        makers_yield=venues if makers_yield else (),
         chunk_rows=chunk,
     )
     told: list[Any] = []
@@ -124,45 +157,57 @@ def compiled_answer(tape: Tape, actions: list[Action], queue: str, consumption: 
             told.append((key, *match) if match is not None else (key, "ended", when))
 
         placed = matcher.place(what, at, tell)
-        said.append((placed.status.value, placed.reason.split(" ")[0].rstrip(":"), [tuple(x) for x in placed.matches]))
+        reason = placed.reason.split(" ")[0].rstrip(":")
+        said.append((placed.status.value, reason, [tuple(x) for x in placed.matches], list(placed.gave_way)))
     matcher.settle(2**62)
     return [said, told]
 
 
-def plain_answer(tape: Tape, actions: list[Action], queue: str, consumption: str) -> list[Any]:
-    matcher = PlainMatcher(tape, queue, consumption)
-    said = [matcher.cancel(w, at) if isinstance(w, str) else matcher.place(w, at) for at, w in actions]
+def plain_answer(
+    tape: Tape, actions: list[Action], queue: str, consumption: str, makers_yield: bool = False
+) -> list[Any]:
+    matcher, said = PlainMatcher(tape, queue, consumption, makers_yield), list[Any]()
+    for at, what in actions:
+        if isinstance(what, str):
+            said.append(matcher.cancel(what, at))
+        else:
+            said.append((*matcher.place(what, at), matcher.gave_way))
     matcher.until(2**62)
     return [said, matcher.told]
 
 
 def agree(seed: int, chunks: tuple[int, ...] = CHUNKS) -> list[Any]:
     random = Random(seed)
-    queue, consumption = NAMES[seed % 3], ("cautious", "hopeful")[seed // 3 % 2]
-    both, clocks = bool(seed // 6 % 2), ("both", "recv")[seed // 12 % 2]
-    tape = random_tape(random, both, clocks)
-    actions = random_actions(random, tape)
-    want = plain_answer(tape, actions, queue, consumption)
+    queue, consumption = NAMES[seed % 6], ("cautious", "hopeful")[seed // 6 % 2]
+    both, clocks = bool(seed // 12 % 2), ("both", "recv")[seed // 24 % 2]
+    busy = (0, 1, 0, 700_000)[seed // 48 % 4]
+    tape = random_tape(random, both, clocks, busy)
+    actions = random_actions(random, tape, busy)
+    makers_yield = seed % 7 == 0
+    want = plain_answer(tape, actions, queue, consumption, makers_yield)
     for chunk in chunks:
-        assert compiled_answer(tape, actions, queue, consumption, chunk) == want, (seed, queue, consumption, chunk)
+        got = compiled_answer(tape, actions, queue, consumption, chunk, makers_yield)
+        assert got == want, (seed, queue, consumption, chunk)
     return want
 
 
 def test_kernel_and_plain_matcher_agree_on_every_match_of_every_tape() -> None:
-    orders = takes = rests = 0
+    orders = takes = rests = yielded = 0
     models: dict[str, int] = {}
     for seed in range(TAPES):
         said, told = agree(seed)
         placed = [s for s in said if not isinstance(s, bool)]
         orders += len(placed)
         takes += sum(len(s[2]) for s in placed)
+        yielded += sum(len(s[3]) for s in placed)
         for event in told:
             if event[1] != "ended":
                 rests += 1
                 models[event[5]] = models.get(event[5], 0) + 1
     print(f"{TAPES} tapes, {orders} orders, {takes} book walks, {rests} fills at rest: {models}")
-    assert set(models) == {"queue:risk-averse", "queue:front", "through", "moved through"}
+    assert set(models) == {*(f"queue:{name}" for name in NAMES if name != "through"), "through", "moved through"}
     assert takes > TAPES
+    assert yielded > TAPES / 60
     assert min(models.values()) > 100  # every rule had its say
 
 

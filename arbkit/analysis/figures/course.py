@@ -22,7 +22,8 @@ from arbkit.analysis.raw import MICRO, Raw, RawCell, groups
 from arbkit.core.model import floor_value
 
 # From the most cautious to the most hopeful; what is not named here stands in between.
-CAUTION = {"through": 0, "risk-averse": 1, "front": 9, "cautious": 0, "hopeful": 1}
+QUEUES = ("through", "trade-only", "risk-averse", "power", "pro-rata", "front")  # the most cautious first
+CAUTION = {**{rule: place for place, rule in enumerate(QUEUES)}, "cautious": 0, "hopeful": 1}
 SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#e6550d", "#8c2d04")
 MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "triangle-right")
 DASHED = ("solid", "dot", "dash", "dashdot", "longdash")

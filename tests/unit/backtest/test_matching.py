@@ -207,6 +207,46 @@ def test_what_would_rest_across_our_own_order_is_cancelled() -> None:
     assert (placed.status, placed.reason) == (OrderStatus.CANCELLED, matching.SELF_TRADE)
 
 
+def makers_yield(builder: TapeBuilder) -> Desk:
+    desk = Desk(builder)
+    desk.matcher = Matcher(
+        by_venue(desk.tape),
+        opened(unknown_books(desk.tape), twins(desk.tape.markets)),
+        rule=RULES["through"],
+        makers_yield={"venue"},
+    )
+    return desk
+
+
+def test_where_makers_yield_the_resting_order_is_cancelled_and_the_taker_goes_on() -> None:
+    desk = makers_yield(book())
+    desk.place(1, Side.BUY, 47, 9, GTC)
+    placed = desk.place(2, Side.SELL, 47, 12)
+    assert (placed.status, got(placed), placed.gave_way) == (OrderStatus.FILLED, [(48, 10), (47, 2)], ("o1",))
+    assert not desk.matcher.waits
+
+
+def test_where_makers_yield_one_that_the_taker_does_not_get_to_stays() -> None:
+    desk = makers_yield(book())
+    desk.place(1, Side.BUY, 47, 9, GTC)
+    placed = desk.place(2, Side.SELL, 47, 10)
+    assert (placed.status, placed.gave_way) == (OrderStatus.FILLED, ())
+    assert desk.matcher.waits
+    killed = desk.place(3, Side.SELL, 47, 500, FOK)
+    assert (killed.status, killed.gave_way) == (OrderStatus.CANCELLED, ())
+    refused = desk.place(4, Side.SELL, 47, 1, GTC, post_only=True)
+    assert (refused.reason, refused.gave_way) == (matching.WOULD_CROSS, ())
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_where_makers_yield_an_order_on_the_other_outcome_yields_too(both: bool) -> None:
+    """A bid of 50 for YES is an offer of NO at 50: buying NO at 50 cancels it, and the rest of that rests."""
+    desk = makers_yield(book(both))
+    desk.place(1, Side.BUY, 50, 9, GTC)
+    placed = desk.place(2, Side.BUY, 50, 9, GTC, outcome=1)
+    assert (placed.status, placed.matches, placed.gave_way) == (OrderStatus.OPEN, (), ("o1",))
+
+
 # -- what a venue refuses ------------------------------------------------------------------------------------
 
 

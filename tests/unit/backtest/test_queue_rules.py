@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from arbkit.backtest.matching import Matcher
-from arbkit.backtest.queue import RULES, check_resting, rule_of
+from arbkit.backtest.queue import NAMES, RULES, check_resting, rule_of
+from arbkit.backtest.scenario import QUEUES
 from arbkit.backtest.tape_views import by_venue, twins, unknown_books
 from arbkit.backtest.venue_books import opened
 from arbkit.books import meta as m
@@ -168,14 +169,14 @@ def test_an_ask_queues_as_a_bid_does() -> None:
 # -- trades beyond our price, and the other side reaching it -------------------------------------------------
 
 
-@pytest.mark.parametrize("queue", ["risk-averse", "through", "front"])
+@pytest.mark.parametrize("queue", NAMES)
 def test_a_trade_strictly_beyond_our_price_fills_up_to_its_size(queue: str) -> None:
     assert rested(book().trade(100, 47, 3), queue) == [(100, 48, 3, "through")]
     assert rested(book().trade(100, 47, 30), queue) == [(100, 48, 4, "through")]
     assert rested(book().trade(100, 47, 3, m.UNKNOWN_AGGRESSOR), queue) == [(100, 48, 3, "through")]
 
 
-@pytest.mark.parametrize("queue", ["risk-averse", "through", "front"])
+@pytest.mark.parametrize("queue", NAMES)
 @pytest.mark.parametrize("price", [48, 47])
 def test_the_other_side_at_or_through_our_price_fills_up_to_its_size(queue: str, price: int) -> None:
     assert rested(book().level(100, ASK, price, 3), queue) == [(100, 48, 3, "moved through")]
@@ -236,7 +237,9 @@ def test_cautious_rules_never_give_more_than_the_hopeful_one(flow: int) -> None:
         else:
             builder.level(at, BID, 48, n)
     got = {queue: sum(size for _, _, size, _ in rested(builder, queue, size=30)) for queue in RULES}
-    assert got["through"] <= got["risk-averse"] <= got["front"]
+    assert got["through"] <= got["trade-only"] <= got["risk-averse"]
+    assert got["risk-averse"] <= min(got["pro-rata"], got["power"])
+    assert max(got["pro-rata"], got["power"]) <= got["front"]
 
 
 # -- mirrored books ------------------------------------------------------------------------------------------
@@ -258,7 +261,7 @@ def test_with_two_recorded_books_a_trade_on_either_serves_the_pool() -> None:
 # -- tapes that cannot tell ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("queue", ["risk-averse", "front"])
+@pytest.mark.parametrize("queue", [name for name in NAMES if name != "through"])
 def test_without_trades_on_the_tape_a_resting_order_needs_the_rule_that_needs_none(queue: str) -> None:
     tape = book().tape()
     matcher = Matcher(by_venue(tape), opened(unknown_books(tape), twins(tape.markets)), rule=RULES[queue])
@@ -268,7 +271,8 @@ def test_without_trades_on_the_tape_a_resting_order_needs_the_rule_that_needs_no
     check_resting(RULES["through"], "venue", ())
 
 
-def test_there_are_three_rules() -> None:
-    assert [rule_of(name) for name in RULES] == [0, 1, 2]
+def test_a_rule_is_known_by_its_name_and_says_what_it_does() -> None:
+    assert {name: rule_of(name) for name in NAMES} == RULES
+    assert set(QUEUES) == set(NAMES)
     with pytest.raises(ConfigError, match=r"scenario\.queue"):
-        rule_of("pro-rata")
+        rule_of("last")

@@ -15,7 +15,7 @@ from arbkit.core.errors import ConfigError
     [
         ("entry_ms", -1), ("entry_ms", float("nan")), ("entry_ms", "50"), ("entry_ms", True), ("reply_ms", 1e9),
         ("feed_ms", None), ("decide_ms", float("inf")), ("jitter", 6), ("max_silence_s", -0.1),
-        ("mirror_settle_ms", "soon"), ("queue", "pro-rata"), ("queue", ["front"]), ("consumption", "greedy"),
+        ("mirror_settle_ms", "soon"), ("queue", "last"), ("queue", ["front"]), ("consumption", "greedy"),
         ("balances", -5), ("balances", {"kalshi": "much"}), ("balances", {"": 1.0}), ("balances", {7: 1.0}),
         ("assume_fees", ""), ("assume_fees", 3), ("seed", -1), ("seed", 1.0), ("seed", True), ("seed", 2**63),
     ],

@@ -327,7 +327,7 @@ def test_a_venue_checks_what_it_says_of_its_orders() -> None:
 
     here.run(main())
     here.check()
-    venue._records["a"].status = OrderStatus.CANCELLED
+    venue._desk.records["a"].status = OrderStatus.CANCELLED
     with pytest.raises(InvariantViolation, match="a: CANCELLED with 0 left"):
         here.check()
 
@@ -347,3 +347,13 @@ def test_reports_are_values_of_their_moment() -> None:
     run(here, main)
     assert [len(report.fills) for report in kept] == [0, 0, 1, 2]
     assert [report.at - START for report in kept] == [100_000_000, 100_000_000, 350_000_000, 650_000_000]
+
+
+def test_a_fill_that_is_heard_of_after_its_market_was_paid_is_paid_at_once() -> None:
+    yes = a_table(a_market()).books[0]
+    buy = Order("a", yes, Side.BUY, cents(50), shares(2), FAK)
+    ledger = Ledger(Cash(10 * MICRO))
+    ledger.resolve(yes.index, MICRO)
+    ledger.book(buy, a_fill(50, 2))
+    assert (ledger.cash, ledger.held) == (11 * MICRO, {0: 0})
+    ledger.check(10 * MICRO, [(buy, [a_fill(50, 2)])])
