@@ -193,12 +193,27 @@ class RiskManager:
     def may_send(self, order: Order, trade: MultiLegTrade, now: int) -> str:
         """Return why this order of a trade may not leave at `now` (ns), or nothing.
 
-        An undo order is held back only where it is larger than what it undoes. Of the trade's own orders those that
-        are only intended count as sent: they are about to be.
+        An undo order is held back only where it is larger than what it undoes, and where it could bring more unhedged
+        dollars than there are now and more than `max_exposure`: completing one leg may buy on others too. Of the
+        trade's own orders those that are only intended count as sent: they are about to be.
         """
         if why := oversized(order, trade):
             return why
-        return self._entry(order, trade, now) if order.purpose is Purpose.ENTRY else ""
+        if order.purpose is Purpose.ENTRY:
+            return self._entry(order, trade, now)
+        return self._completes(order, trade) if order.purpose is Purpose.COMPLETE else ""
+
+    def _completes(self, order: Order, trade: MultiLegTrade) -> str:
+        reserved = self._caught_up()
+        found = reserved.get(trade.id)
+        if found is None:
+            return ""
+        others = sum(one.exposed for one in reserved.values() if one.trade != trade.id)
+        leg = next(leg for leg in trade.legs if leg.book.name == order.book.name)
+        after = others + exposure_of(trade.with_leg(leg.with_order(order)), found.costs, intents=True)
+        bound = max(self._max_exposure, others + exposure_of(trade, found.costs))
+        refusal = over("max_exposure", after, bound, leg=leg_name(leg))
+        return str(refusal) if refusal else ""
 
     def _entry(self, order: Order, trade: MultiLegTrade, now: int) -> str:
         if why := self._killed() or self._barriers.refusal([order.book], now):

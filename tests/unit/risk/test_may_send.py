@@ -247,3 +247,18 @@ def test_a_completion_sent_again_counts_once() -> None:
     lost = an_order(trade, 1, "62", "0.99", status=S.UNKNOWN, purpose=Purpose.COMPLETE, filled="30")
     trade = put(trade, lost)
     assert sent(risk, trade, lost) == ""
+
+
+def test_a_completion_may_add_no_unhedged_dollars_beyond_the_bound_and_may_always_hedge_what_is_there() -> None:
+    basket = a_basket(min_size="5")
+    for bound, may in ((25.9, False), (26.0, True)):  # 65 shares at 40 cents with nothing against them
+        risk = a_desk(max_exposure=bound)
+        trade = bought(running(risk, a_trade(basket=basket)), 0, "60")
+        why = sent(risk, trade, an_order(trade, 0, "5", status=S.INTENT, purpose=Purpose.COMPLETE, key="more"))
+        assert (why == "") is may
+        if why:
+            assert "max_exposure: 26.00 of 25.90 dollars, leg 0" in why
+        assert sent(risk, trade, completion(trade, 1, "60")) == ""
+    risk = a_desk(max_exposure=1.0)
+    trade = bought(running(risk, a_trade(basket=basket)), 0, "60")
+    assert sent(risk, trade, completion(trade, 1, "60")) == ""  # past the bound already, and this makes it less
