@@ -217,8 +217,9 @@ class ArbitrageExecutionEngine:
         self.reconciler.claimed.update(state.claimed)
         self._record.halted = state.halted
         self._killed = state.killed
-        if state.killed and isinstance(self.switch, KillFlag):  # a flag that is new says nothing about a release
-            self.switch.engage(state.killed, self._clock.now())
+        if state.killed and not (self.switch.engaged() or self.switch.released_after(state.killed_at)):
+            with suppress(OSError):  # then it is thrown in this process all the same
+                self.switch.engage(state.killed, self._clock.now())
         self._ordinals = count(state.count)  # ids of new trades are none of those before
 
     async def _resume(self, state: State) -> list[ExecutionResult]:
@@ -479,8 +480,12 @@ class ArbitrageExecutionEngine:
         return self._tried.get(basket.id, ("", 0))[1]
 
     def _trade_id(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> str:
-        """Return an id that follows from the opportunity, the strategy and how many trades this engine made before."""
-        return f"{opportunity.id}.{strategy.value.lower()}.{next(self._ordinals)}"
+        """Return an id that follows from the opportunity, the strategy and how many trades this engine made before.
+
+        A journal on disk adds its mark: one that is begun anew for the account must not use an old order's key.
+        """
+        mark = getattr(self._journal, "mark", "")
+        return ".".join([opportunity.id, strategy.value.lower(), *([mark] if mark else []), str(next(self._ordinals))])
 
 
 def _kill_file(journal: Path) -> KillFile:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +18,7 @@ from arbkit.cli.base import app, refusable, usage
 
 if TYPE_CHECKING:
     from arbkit.journal.codec import Fact
+    from arbkit.risk.kill_switch import KillFile
 
 journal = typer.Typer(
     help="Look at a journal: nothing here writes to it, and an engine may be running.", no_args_is_help=True
@@ -36,10 +39,14 @@ def verify(path: JournalPath) -> None:
     """Read a journal from end to end: is every record what was written, and is it all there?"""
 
     def work() -> None:
+        from arbkit.core.errors import JournalDamaged
         from arbkit.core.secrets import redacted
         from arbkit.journal import store
 
-        meta, first_at, last_at = store.verify(path)
+        latest = store.latest_of(path)
+        meta, first_at, last_at = store.verify(path, tell=_remark)
+        if lacking := latest.lacking(meta.records):
+            raise JournalDamaged(f"{path}: whole as far as it goes, but {lacking}")
         typer.echo(f"{path}: whole")
         typer.echo(f"  records: {meta.records}")
         if meta.records:
@@ -64,17 +71,17 @@ def show(
     """Print facts as a timeline: time (UTC), fact, key, data. What looks like a key to an account is masked."""
 
     def work() -> None:
-        found = _chosen(_facts(path, unchecked), key, fact)
-        kept: deque[Fact] = deque(maxlen=last)
+        found = _last(_chosen(_facts(path, unchecked), key, fact), last)
+        is_found = False
         try:
             for one in found:
-                if last is None:
-                    typer.echo(_line(one))
-                else:
-                    kept.append(one)
-        finally:  # what comes before a damaged record is shown too
-            for one in kept:
+                is_found = True
                 typer.echo(_line(one))
+        except BrokenPipeError:  # whoever listened, `head` for one, has heard enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        if not is_found and (key or fact):
+            _remark("no fact there is of that key or kind")
 
     refusable(work)
 
@@ -92,8 +99,12 @@ def export(
     def work() -> int:
         import csv
 
+        from arbkit.core.errors import ConfigError
         from arbkit.core.files import written
+        from arbkit.journal.named import not_to_be_written_over
 
+        if why := not_to_be_written_over(out):
+            raise ConfigError(f"{why}, and nothing was exported")
         count = 0
         with written(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
@@ -114,33 +125,45 @@ def export(
 @app.command()
 def kill(
     path: Annotated[Path, typer.Option("--journal", help="The journal of the engine that must stop.")],
-    reason: Annotated[str, typer.Argument(help="Why: it stands in the journal.")] = "by hand",
+    reason: Annotated[list[str] | None, typer.Argument(help="Why: it stands in the journal.")] = None,
     release: Annotated[bool, typer.Option("--release", help="Let it trade again.")] = False,
 ) -> None:
     """Stop an engine's entries at once and until released; it goes on cancelling and reducing."""
 
-    why = reason.strip() or "by hand"
+    why = " ".join(reason or ()).strip() or "by hand"
 
     def work() -> str:
         from arbkit.core.errors import ConfigError
+        from arbkit.journal.named import not_a_journal
         from arbkit.journal.store import kill_path
         from arbkit.risk.kill_switch import KillFile
 
-        if not path.exists():  # a slip of the pen must not look like a stop
-            raise ConfigError(f"{path}: there is no journal, so no engine was stopped or released")
+        if slip := not_a_journal(path):  # a slip of the pen must not look like a stop
+            raise ConfigError(f"{slip}, so no engine was stopped or released")
         switch = KillFile(kill_path(path))
         if not release:
             switch.engage(why, time.time_ns())
-            return f"killed: {_plain(switch.engaged())}\n  until: arbkit kill --release --journal {path}"
+            if switch.unwritten and switch.reasons():
+                raise ConfigError(
+                    f"it was killed before ({_plain(switch.engaged())}), but your reason cannot be added,"
+                    f" and a release under way will not heed it: {switch.unwritten}"
+                )
+            return f"{_killed(switch)}\n  until: arbkit kill --release --journal {path}"
+        seen = switch.content()
         if not switch.engaged():
             return "not killed: there is nothing to release"
-        typer.echo(f"killed: {_plain(switch.engaged())}")
+        typer.echo(_killed(switch))
         if typer.prompt("type release to let the engine enter new trades").strip() != "release":
             raise ConfigError("not confirmed, and nothing was released")
-        switch.release(why, time.time_ns())
+        switch.release(why, time.time_ns(), seen)
         return "released"
 
     typer.echo(refusable(work))
+
+
+def _killed(switch: KillFile) -> str:
+    """Return why the switch is thrown, the first reason first."""
+    return "\n  and: ".join([f"killed: {_plain(switch.engaged())}", *map(_plain, switch.reasons()[1:])])
 
 
 @pairs.command("list")
@@ -191,9 +214,34 @@ def approve(
             approved_at=now,
             expires_at=now + days * DAY_NS,
         )
-        book = PairBook.read(file) if file.exists() else PairBook()
-        book.with_approval(approval).write(file)
+        PairBook.revise(file, lambda book: book.with_approval(approval))
         return f"approved: {_plain(a)} and {_plain(b)}, {polarity}, until {_day(approval.expires_at)}"
+
+    typer.echo(refusable(work))
+
+
+@pairs.command()
+def revoke(
+    file: Annotated[Path, typer.Argument(help="A file of approved pairs.")],
+    a: Annotated[str, typer.Argument(help="A market as venue:market.")],
+    b: Annotated[str, typer.Argument(help="The market on the other venue.")],
+) -> None:
+    """Take an approval back; an engine that runs goes on by the file as it was when it started."""
+
+    def work() -> str:
+        from arbkit.core.errors import ConfigError
+        from arbkit.risk.pairs import PairBook
+
+        def without(book: PairBook) -> PairBook:
+            left = book.without(a, b)
+            if left == book:
+                raise ConfigError(f"{file}: there is no approval of {a} with {b}")
+            return left
+
+        if not file.exists():
+            raise ConfigError(f"{file}: no such file")
+        PairBook.revise(file, without)
+        return f"revoked: {_plain(a)} and {_plain(b)}"
 
     typer.echo(refusable(work))
 
@@ -217,7 +265,11 @@ def _rules(path: Path) -> str:
 def _facts(path: Path, unchecked: bool) -> Iterator[Fact]:
     from arbkit.journal.reading import read_journal
 
-    return read_journal(path, check=not unchecked)
+    return read_journal(path, check=not unchecked, tell=_remark)
+
+
+def _remark(words: str) -> None:
+    typer.echo(words, err=True)
 
 
 def _chosen(facts: Iterable[Fact], key: str, kind: str) -> Iterator[Fact]:
@@ -233,6 +285,18 @@ def _chosen(facts: Iterable[Fact], key: str, kind: str) -> Iterator[Fact]:
                 continue
         if not kind or one.fact == kind or one.fact.startswith(f"{kind}."):
             yield one
+
+
+def _last(facts: Iterable[Fact], count: int | None) -> Iterator[Fact]:
+    """Yield the last so many facts, or all; before a damaged record those before it."""
+    if count is None:
+        yield from facts
+        return
+    kept: deque[Fact] = deque(maxlen=count)
+    try:
+        kept.extend(facts)
+    finally:
+        yield from kept
 
 
 def _row(fact: Fact) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from arbkit.core.errors import JournalDamaged, JournalError
 
+LOOK_S = 1.0  # between two looks at the write-ahead file
+ASTRAY = "was deleted, moved or replaced while it was open: stop the engine and put it back"
 BUSY_S = 0.1  # patience with another program's lock on the file; readers never hold one
 BALLAST = 4 << 20  # bytes held back: some ten thousand records
 READ_ONLY, READ_WRITE = "ro", "rw"
@@ -74,11 +77,22 @@ class Disk(Protocol):
 
 
 class SqliteDisk:
-    """Implements `Disk` on a journal that exists; `head` is what its last record was when it was read."""
+    """Implements `Disk` on a journal that exists; `head` is what its last record was when it was read.
 
-    def __init__(self, path: Path, head: Head, ballast: int = BALLAST) -> None:
+    `kept` hears the number of the last record after each commit.
+    """
+
+    def __init__(
+        self, path: Path, head: Head, ballast: int = BALLAST, kept: Callable[[int], object] = lambda _: None
+    ) -> None:
         self._path = path
         self._head = head
+        self._kept = kept
+        self._name = os.fspath(path)
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._journal_place = _place(path)
+        self._wal_place: tuple[int, int] | None = None  # not there before something is written
+        self._look_at = 0.0  # monotonic seconds
         self._ballast = path.with_name(f"{path.name}.ballast")
         self._ballast_bytes = ballast
         try:
@@ -90,6 +104,7 @@ class SqliteDisk:
     def commit(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
+        self._check_place()
         head = Head(*rows[-1][:2])
         execute = self._connection.execute
         with refusals(self._path):
@@ -107,6 +122,24 @@ class SqliteDisk:
                     with suppress(sqlite3.Error):
                         self._connection.rollback()
         self._head = head
+        if self._wal_place is None:
+            with suppress(JournalError):  # it is kept, whatever can be said of its place
+                self._wal_place = _place(self._wal)
+        self._kept(head.number)
+
+    def _check_place(self) -> None:
+        """Raise JournalError when a file has lost its name: SQLite would go on writing to what nobody can find.
+
+        The journal is looked up before each commit; its write-ahead file, which takes ten times as long where it was
+        just synced, once a second.
+        """
+        if _place(self._name) != self._journal_place:
+            raise JournalError(f"{self._path} {ASTRAY}")
+        now = time.monotonic()
+        if self._wal_place is not None and now >= self._look_at:
+            if _place(self._wal) != self._wal_place:
+                raise JournalError(f"{self._wal} {ASTRAY}")
+            self._look_at = now + LOOK_S
 
     def hold_back(self) -> bool:
         try:
@@ -173,6 +206,17 @@ def refusals(path: Path) -> Iterator[None]:
         if code & 0xFF in WRONG_FILE:
             raise JournalDamaged(f"{path}: damaged, or not a journal: {error}") from error
         raise JournalError(words) from error
+
+
+def _place(path: Path | str) -> tuple[int, int] | None:
+    """Return which file is under a name, or None."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - before every commit
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror or error}") from error
+    return found.st_dev, found.st_ino
 
 
 def _private(name: str, flags: int) -> int:

@@ -93,6 +93,7 @@ class State:
     paused: dict[str, tuple[int, str]] = field(default_factory=dict)
     halted: str = ""
     killed: str = ""
+    killed_at: int = 0  # ns
     session: dict[str, Any] = field(default_factory=dict)
     transactions: Transactions = field(default_factory=Transactions)
     count: int = 0
@@ -322,8 +323,8 @@ class State:
     def _resumed(self, _fact: Fact, _data: dict[str, Any]) -> None:
         self.halted = ""
 
-    def _killed(self, _fact: Fact, data: dict[str, Any]) -> None:
-        self.killed = data["reason"]
+    def _killed(self, fact: Fact, data: dict[str, Any]) -> None:
+        self.killed, self.killed_at = data["reason"], fact.at
 
     def _released(self, _fact: Fact, _data: dict[str, Any]) -> None:
         self.killed = ""

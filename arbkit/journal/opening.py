@@ -11,16 +11,20 @@ from pathlib import Path
 from arbkit.core.errors import JournalDamaged, JournalError
 from arbkit.core.files import written
 from arbkit.journal.codec import genesis
-from arbkit.journal.disk import READ_WRITE, Head, connect, refusals
+from arbkit.journal.disk import READ_WRITE, connect, refusals
+from arbkit.journal.latest import Latest
 from arbkit.journal.reading import verify
 from arbkit.journal.table import SCHEMA, Meta, Migration, checked_facts, read_meta
 
 
-def opened(path: Path, account: str, environment: str, migrations: Sequence[Migration]) -> Head:
-    """Return the last record of a journal, made if there is none. Its lock is held by whoever calls.
+def opened(
+    path: Path, account: str, environment: str, migrations: Sequence[Migration], locks: Path | None = None
+) -> tuple[Meta, Latest]:
+    """Return what a journal, made if there is none, says of itself, and the note of its end in the folder of locks.
 
-    Raises JournalDamaged when it is not whole and JournalError when it is of another account or environment or cannot
-    be read; in both cases nothing was changed. An older version is copied beside itself and led to the newest.
+    Its lock is held by whoever calls. Raises JournalDamaged when it is not whole or lacks what this machine wrote to
+    it, and JournalError when it is of another account or environment or cannot be read; in all cases nothing was
+    changed. An older version is copied beside itself and led to the newest.
     """
     newest = 1 + len(migrations)
     try:
@@ -34,11 +38,14 @@ def opened(path: Path, account: str, environment: str, migrations: Sequence[Migr
             raise JournalError(
                 f"{path} is the journal of account {meta.account!r} ({meta.environment}), not of {account!r} ({environment})"
             )
+        latest = Latest(meta, locks)
+        if lacking := latest.lacking(meta.records):
+            raise JournalDamaged(f"{path}: {lacking}")
         if meta.version < newest:
             _migrate(path, meta.version, migrations)
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror or error}") from error
-    return Head(meta.records, meta.head)
+    return meta, latest
 
 
 def _create(path: Path, account: str, environment: str, migrations: Sequence[Migration]) -> None:
@@ -46,7 +53,7 @@ def _create(path: Path, account: str, environment: str, migrations: Sequence[Mig
     for left in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")):
         if left.exists():  # SQLite would take it for a part of the new file
             raise JournalDamaged(f"{path} is missing but {left.name} is there: restore it, or move {left.name} away")
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created = datetime.now(UTC).isoformat(timespec="microseconds")  # no other journal of the account began just then
     start = genesis(account, environment, created)
     with written(path) as temporary:
         connection = _connected_to_new(temporary)

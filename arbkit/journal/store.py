@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from arbkit.core.errors import ConfigError
 from arbkit.journal.codec import Fact, encode, fact_of
-from arbkit.journal.disk import BALLAST, Disk, SqliteDisk
+from arbkit.journal.disk import BALLAST, Disk, Head, SqliteDisk
 from arbkit.journal.lock import EngineLock
 from arbkit.journal.opening import opened
-from arbkit.journal.reading import read_journal, verify
+from arbkit.journal.reading import latest_of, read_journal, verify
 from arbkit.journal.table import MIGRATIONS, Migration
 from arbkit.journal.writer import BUFFER, LINGER_S, PATIENCE_S, RETRY_S, GroupCommit
 
-__all__ = ["MIGRATIONS", "JournalFile", "exposure", "kill_path", "read_journal", "verify"]
+__all__ = ["MIGRATIONS", "JournalFile", "exposure", "kill_path", "latest_of", "read_journal", "verify"]
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,14 @@ class JournalFile:
         self.account = account
         self.environment = environment
         self._newest = 1 + len(migrations)
+        self._lent = False
         self._lock = EngineLock(account, environment, self.path, locks)
         try:
-            head = opened(self.path, account, environment, migrations)
-            disk: Disk = SqliteDisk(self.path, head, ballast)
+            meta, self._latest = opened(self.path, account, environment, migrations, locks)
+            self.mark = meta.genesis.hex()[:8]  # no other journal has it: it keeps their keys apart
+            head = Head(meta.records, meta.head)
+            disk: Disk = SqliteDisk(self.path, head, ballast, self._latest.keep)
+            self._latest.open(self.path, meta.records)
             self._writer = GroupCommit(
                 disk if through is None else through(disk),
                 head,
@@ -111,12 +116,25 @@ class JournalFile:
         """Why others than its owner can read or change the journal, or nothing: live trading is refused on it."""
         return exposure(self.path)
 
+    def lend(self) -> None:
+        """Let one engine write it until `give_back`; ConfigError while another has it: two would act for one account."""
+        if self._lent:
+            raise ConfigError(
+                f"journal {self.path} is lent to an engine that has not given it back: await that engine's stop() first"
+            )
+        self._lent = True
+
+    def give_back(self) -> None:
+        """Take it back from the engine it was lent to; nothing when it is not lent."""
+        self._lent = False
+
     def close(self) -> None:
         """Write what is left and give the locks back; JournalError when something could not be kept."""
         atexit.unregister(self.close)
         try:
             self._writer.close()
         finally:
+            self._latest.close()
             self._lock.release()
 
     def __enter__(self) -> Self:

@@ -25,6 +25,7 @@ SCHEMA = (
     )""",
     "CREATE TABLE facts (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL)",
 )
+RECORDS = "SELECT number, hash, body FROM facts ORDER BY number"
 BLOCK = 256  # records fetched at once: more is not faster
 
 
@@ -78,18 +79,36 @@ def checked_facts(connection: sqlite3.Connection, meta: Meta) -> Iterator[Fact]:
         raise JournalDamaged(f"it does not end where it ended: {meta.records} records were written, {number} are there")
 
 
-def readable_facts(connection: sqlite3.Connection) -> Iterator[Fact]:
-    """Yield what can be read and check nothing; a record that cannot is a fact `record.damaged` under its number."""
-    for block in _blocks(connection):
-        for number, _, body in block:
+def readable_facts(connection: sqlite3.Connection, fetched: Callable[[], object]) -> Iterator[Fact]:
+    """Yield what can be read and check nothing; a record that cannot is a fact `record.damaged` under its number.
+
+    `fetched` is called with each, before it is yielded, and may raise.
+    """
+    last, is_gone = 0, False
+    try:
+        for number, _, body in connection.execute(RECORDS):  # one by one: with a block, an error takes all of it
+            fetched()
+            if number <= last:  # SQLite yields them in order: it reads where the file was cut
+                if not is_gone:
+                    yield _damaged(last + 1, "the file was cut here, or a part of it was wiped")
+                is_gone = True
+                continue
+            last, is_gone = number, False
             try:
                 yield decode(number, body)
             except JournalDamaged as error:
-                yield Fact(0, "record.damaged", str(number), (("why", str(error)),))
+                yield _damaged(number, str(error))
+    except sqlite3.DatabaseError as error:
+        fetched()
+        yield _damaged(last + 1, f"nothing can be read from here on: {error}")
+
+
+def _damaged(number: int, why: str) -> Fact:
+    return Fact(0, "record.damaged", str(number), (("why", why),))
 
 
 def _blocks(connection: sqlite3.Connection) -> Iterator[list[tuple[int, bytes, bytes]]]:
-    rows = connection.execute("SELECT number, hash, body FROM facts ORDER BY number")
+    rows = connection.execute(RECORDS)
     while block := rows.fetchmany(BLOCK):
         yield block
 

@@ -81,6 +81,7 @@ class GroupCommit:
         self._asking: dict[asyncio.AbstractEventLoop, None] = {}  # those that will ask at the end of their turn
         self._urgent = False
         self._closing = False
+        self._refuses = ""  # why nothing more is taken, ever
         self._given_up = not disk.hold_back()
         if self._given_up:
             self.unhealthy = NO_ROOM
@@ -95,12 +96,21 @@ class GroupCommit:
         return len(self._rows)
 
     def append(self, body: bytes) -> None:
-        """Take one record; JournalError when it is closed or when too many wait for the disk."""
+        """Take one record; JournalError when it is closed or when too many wait for the disk, and from then on.
+
+        What was not taken may have happened all the same: with anything after it the record would have a gap.
+        """
         with self._changed:
-            if self._closing:
-                raise JournalError("the journal is closed")
+            if self._refuses:
+                raise JournalError(self._refuses)
             if len(self._rows) >= self._buffer:
-                raise JournalError(f"{self._buffer} records wait to be written: {self.unhealthy or 'the disk is slow'}")
+                why = self.unhealthy or "the disk is slow"
+                self._refuses = (
+                    f"{self._buffer} records wait to be written: {why}; one more could not be taken, and none is before"
+                    " the journal is closed and the engine started again"
+                )
+                self._health(self._refuses)
+                raise JournalError(self._refuses)
             number, before = self._head
             self._head = Head(number + 1, link(before, body))
             self._rows.append(Row(*self._head, body))
@@ -111,8 +121,8 @@ class GroupCommit:
         """Wait until all that was appended is on the disk; JournalError when it is not, or not in time."""
         loop = asyncio.get_running_loop()
         with self._changed:
-            if self._closing:
-                raise JournalError("the journal is closed")
+            if self._refuses:
+                raise JournalError(self._refuses)
             goal = self._head.number
             if goal <= self._durable and not self.unhealthy:
                 return
@@ -137,6 +147,7 @@ class GroupCommit:
             if self._closing:
                 return
             self._closing = True
+            self._refuses = self._refuses or "the journal is closed"
             self._changed.notify()
         self._thread.join()
         self._disk.close()
@@ -219,6 +230,8 @@ class GroupCommit:
         self._waiting = still
 
     def _health(self, why: str) -> None:
+        if self._refuses and not self._closing:
+            why = self._refuses
         if why and why != self.unhealthy:
             log.error("journal.unhealthy", extra={"reason": why})
         elif self.unhealthy and not why:

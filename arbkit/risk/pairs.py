@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from arbkit.risk.stakes import market_of
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FOR_EVER = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1) * NS_PER_S
 TIMES = ("approved_at", "expires_at")
+PATIENCE_S = 10.0  # with another process that changes the same file
 
 
 def rules_hash(text: str) -> str:
@@ -54,6 +55,8 @@ class PairApproval:
             venue, _, rest = market.partition(":")
             if not venue or not rest:
                 raise ConfigError(f"`{name}` must be a market as venue:market, not {market!r}")
+            if rest.endswith((":yes", ":no")):
+                raise ConfigError(f"`{name}` must be a market, venue:market, and {market!r} is one of its books")
         if self.a == self.b:
             raise ConfigError(f"`b` must be another market than `a`, not {self.b!r} again")
         if self.polarity not in ("same", "opposite"):
@@ -103,6 +106,8 @@ class PairBook:
     def __post_init__(self) -> None:
         seen: dict[frozenset[str], None] = {}
         for one in self.approvals:
+            if not self.is_assumed and one.a.partition(":")[0] == one.b.partition(":")[0]:
+                raise ConfigError(f"{one.a} and {one.b} are of one venue: within a venue no pair is approved")
             if one.markets in seen:
                 raise ConfigError(f"{one.a} and {one.b} are approved twice")
             seen[one.markets] = None
@@ -173,6 +178,21 @@ class PairBook:
             raise ConfigError("pairs that were only assumed are not written down as approved")
         with written(Path(path)) as temporary:
             temporary.write_text("\n".join(_spelled(one) for one in self.approvals), encoding="utf-8")
+
+    @classmethod
+    def revise(cls, path: str | Path, change: Callable[[Self], PairBook]) -> PairBook:
+        """Read a file (none is an empty book), change it and write it, while nobody else does; ConfigError as both."""
+        from filelock import FileLock, Timeout
+
+        path = Path(path).resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path.with_name(f"{path.name}.lock"), timeout=PATIENCE_S, fallback_to_soft=False):
+                book = change(cls.read(path) if path.exists() else cls())
+                book.write(path)
+                return book
+        except Timeout:
+            raise ConfigError(f"{path}: another process has been changing it for {PATIENCE_S:g} s") from None
 
 
 def _approval(row: Any, where: str) -> PairApproval:

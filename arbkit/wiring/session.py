@@ -12,6 +12,7 @@ from typing import Any
 from arbkit.core.errors import ArbkitError
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import Fact
+from arbkit.wiring.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +30,23 @@ class Exit(IntEnum):
 async def run_session(
     engine: ArbitrageExecutionEngine,
     trading: Trading,
-    past: Iterable[Fact] = (),
+    past: Iterable[Fact] | None = None,
     *,
-    account: str = "paper",
-    environment: str = "paper",
-    settings: str = "",
+    account: str | None = None,
+    environment: str | None = None,
+    settings: Settings | str = "",
     drain_s: float | None = None,
 ) -> Exit:
     """Start, run `trading()` until it returns or SIGTERM or SIGINT comes, then drain and stop.
 
+    `past`, `account` and `environment` are by default those of the engine's journal. `settings` (or only their hash)
+    say whose account it is: the engine refuses to start on the journal of another account or environment.
     A signal, or the cancelling of this call, stops entries at once, cancels what rests and gives what is lopsided
     `drain_s` (by default twice T_hedge) to be finished; what is not finished by then is parked. What is still open is
     logged, line by line. A signal that comes again changes nothing: the deadline stands; a second cancelling ends it.
     """
+    if not isinstance(settings, str):
+        account, environment, settings = settings.account, settings.environment, settings.hash
     patience = 2 * engine.config.hedge_timeout_s if drain_s is None else drain_s
     asked, over = asyncio.Event(), asyncio.Event()
     main = asyncio.ensure_future(_started(engine, trading, past, account, environment, settings))
@@ -78,9 +83,9 @@ async def run_session(
 async def _started(
     engine: ArbitrageExecutionEngine,
     trading: Trading,
-    past: Iterable[Fact],
-    account: str,
-    environment: str,
+    past: Iterable[Fact] | None,
+    account: str | None,
+    environment: str | None,
     settings: str,
 ) -> None:
     await engine.start(past, account=account, environment=environment, settings=settings)

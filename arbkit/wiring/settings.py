@@ -25,7 +25,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError
@@ -35,6 +35,9 @@ from arbkit.risk.limits import RiskLimits
 from arbkit.wiring.caps import CAPS, amounts, refuse_slips, worst_case
 from arbkit.wiring.hosts import LOOPBACK, VENUES, Tag, host_of, ignored_proxies
 from arbkit.wiring.keys import SAID, KeyReference, refuse_keys
+
+if TYPE_CHECKING:
+    from arbkit.journal.store import JournalFile
 
 __all__ = ["Settings", "VenueSettings", "check_settings", "read_settings", "worst_case"]
 
@@ -160,6 +163,12 @@ class Settings:
     @property
     def journal_path(self) -> Path:
         return self.folder / Path(self.journal).expanduser()
+
+    def open_journal(self) -> JournalFile:
+        """Lock and open the journal, which is of this account and environment or refused; raises as `JournalFile` does."""
+        from arbkit.journal.store import JournalFile
+
+        return JournalFile(self.journal_path, account=self.account, environment=self.environment)
 
     def venue(self, name: str) -> VenueSettings:
         """Return one venue; ConfigError when there is none of that name."""

@@ -18,7 +18,7 @@ import pytest
 from arbkit.core.errors import JournalError
 from arbkit.journal.fold import fold
 from arbkit.journal.memory import Fact
-from arbkit.journal.store import JournalFile, read_journal
+from arbkit.journal.store import JournalFile, latest_of, read_journal
 from arbkit.wiring.session import Exit
 from tests.process.audit import at_rest, story
 from tests.process.driving import Account, Engine, Venues, seen, stock
@@ -262,7 +262,7 @@ def test_fault_D2_a_torn_tail_is_cut_at_the_last_commit_that_is_whole(account: A
         path = _copied(account.journal, tmp_path / f"torn-{number}")
         with _wal(path).open("r+b") as file:
             file.truncate(draw.randrange(size))
-        with JournalFile(path, account=ACCOUNT, locks=tmp_path / "others") as journal:
+        with JournalFile(path, account=ACCOUNT, locks=path.parent) as journal:  # a machine that has not seen it before
             kept = list(journal.facts)
             assert kept == facts[: len(kept)]
             journal.append(1, "engine.alert", "engine", what="goes on", why="behind the cut")
@@ -281,7 +281,7 @@ def test_fault_D2_whatever_bit_is_changed_in_what_was_written_last_no_record_is_
         path = _copied(account.journal, tmp_path / f"changed-{number}")
         at = draw.randrange(len(content))
         _wal(path).write_bytes(content[:at] + bytes([content[at] ^ (1 << draw.randrange(8))]) + content[at + 1 :])
-        with suppress(JournalError), JournalFile(path, account=ACCOUNT, locks=tmp_path / "others") as journal:
+        with suppress(JournalError), JournalFile(path, account=ACCOUNT, locks=path.parent) as journal:
             kept = list(journal.facts)
             assert kept == facts[: len(kept)]
 
@@ -295,6 +295,12 @@ def test_fault_D2_what_a_torn_tail_forgot_is_found_at_the_venues_and_bars_entrie
         file.truncate(random.Random(seed).randrange(wal.stat().st_size))
     kept = list(read_journal(account.journal))
     assert kept == facts[: len(kept)]
+    note = latest_of(account.journal, locks=account.locks)
+    note.path.write_text(f"{len(facts)}\n{account.journal}\n")  # as a second later, if it had lived to see one
+    with account.engine("--until", "quiet") as engine:
+        assert engine.end() == REFUSED
+        assert f"ends at record {len(kept)}, but this machine wrote {len(facts)} to it" in engine.last["why"]
+    note.path.unlink()  # a person takes the venues' word, as the refusal says
     with account.engine("--until", "quiet") as engine:
         assert engine.end() == FLAT, engine.errors()
         differences = engine.last["differences"]

@@ -6,22 +6,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from arbkit.backtest.mock_platform import Answer
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import JournalError
 from arbkit.core.model import ExecutionStrategy
+from arbkit.core.ports import Journal
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import Fact, MemoryJournal
+from arbkit.journal.store import JournalFile, read_journal
 from arbkit.risk.pairs import PairBook
 from arbkit.wiring.session import Exit, run_session
+from arbkit.wiring.settings import read_settings
 from tests.rig import NO_B, Rig, virtual
 
 MARKET, LIMIT = ExecutionStrategy.MARKET, ExecutionStrategy.LIMIT
 
 
-def engine_of(rig: Rig, journal: MemoryJournal | None = None) -> ArbitrageExecutionEngine:
+def engine_of(rig: Rig, journal: Journal | None = None, **more: Any) -> ArbitrageExecutionEngine:
     return ArbitrageExecutionEngine(
         rig.venues,
         rig.feed,
@@ -30,6 +34,7 @@ def engine_of(rig: Rig, journal: MemoryJournal | None = None) -> ArbitrageExecut
         journal=journal or rig.journal,
         pairs=PairBook.assumed(rig.table),
         books=rig.table.books,
+        **more,
     )
 
 
@@ -167,6 +172,71 @@ def test_fault_P4_a_session_that_is_ended_before_it_took_over_does_not_call_the_
         assert any("not taken up yet" in line for line in engine.open())
 
     virtual(main())
+
+
+# -- on a real journal -----------------------------------------------------------------------------------------------
+
+
+def account_journal(folder: Path, **settings: Any) -> JournalFile:
+    return JournalFile(folder / "a.journal", locks=folder / "locks", ballast=4096, **{"account": "main", **settings})
+
+
+async def traded(rig: Rig, journal: JournalFile, **more: Any) -> tuple[Exit, ArbitrageExecutionEngine]:
+    """Run a session of one trade, given its journal and nothing of its past."""
+    engine = engine_of(rig, journal, **more)
+
+    async def trading() -> None:
+        await engine.execute_opportunity(rig.opportunity("40"), MARKET)
+
+    return await run_session(engine, trading), engine
+
+
+async def test_a_session_takes_up_what_its_journal_holds_without_being_given_it(tmp_path: Path) -> None:
+    rig = Rig()
+    ledgers = []
+    for _ in range(2):
+        with account_journal(tmp_path) as journal:
+            code, engine = await traded(rig, journal)
+            assert code is Exit.FLAT
+            ledgers.append(dict(engine.ledger.shares))
+    assert ledgers == [{"alpha:m:yes": (n + 1) * 40_000_000, "beta:m:no": (n + 1) * 40_000_000} for n in range(2)]
+    facts = list(read_journal(tmp_path / "a.journal"))
+    assert len([fact for fact in facts if fact.fact == "account.opened"]) == 2  # once for each venue
+    assert [fact.key for fact in facts if fact.fact == "session.started"] == ["main", "main"]
+    assert len({fact.key for fact in facts if fact.fact == "trade.planned"}) == 2
+
+
+async def test_fault_G5_a_session_by_the_settings_of_another_account_or_environment_enters_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "arbkit.toml").write_text('account = "main"\njournal = "a.journal"\n')
+    found = read_settings(tmp_path / "arbkit.toml")
+    for other in ({"account": "other"}, {"environment": "demo"}):
+        folder = tmp_path / "-".join(other)
+        with account_journal(folder, **other) as journal:
+            rig = Rig()
+            engine = engine_of(rig, journal)
+            assert (
+                await run_session(engine, partial(engine.scan_and_execute, MARKET, 1), settings=found) is Exit.REFUSED
+            )
+            assert not [order for venue in rig.venues.values() for order in venue.orders]
+            assert list(journal.facts) == []
+    with account_journal(tmp_path) as journal:
+        engine = engine_of(Rig(), journal)
+        assert await run_session(engine, partial(asyncio.sleep, 0), settings=found) is Exit.FLAT
+        (started,) = [fact for fact in journal.facts if fact.fact == "session.started"]
+        assert (started.key, started.get("config")) == ("main", found.hash)
+
+
+async def test_fault_G5_a_live_venue_is_not_traded_at_on_a_journal_of_paper(tmp_path: Path) -> None:
+    rig = Rig()
+    for venue in rig.venues.values():
+        venue.live = True
+    with account_journal(tmp_path) as journal:
+        code, _ = await traded(rig, journal, paper_mode=False)
+        assert code is Exit.REFUSED
+        assert not [order for venue in rig.venues.values() for order in venue.orders]
+        assert list(journal.facts) == []
 
 
 def kept(past: Iterable[Fact], journal: MemoryJournal | None = None) -> MemoryJournal:

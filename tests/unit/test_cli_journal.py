@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -214,6 +216,79 @@ def test_looking_writes_nothing_while_an_engine_runs_or_after(path: Path) -> Non
             journal.close()
 
 
+def test_a_journal_that_is_shorter_than_what_was_written_here_does_not_pass_for_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(path.parent))
+    own = path.with_name("own.journal")
+    with open_journal(own, locks=None) as journal:
+        journal.append(AT, "session.started", "me")
+        asyncio.run(journal.durable())
+        own.with_name("copy").write_bytes(own.read_bytes())
+    assert "  records: 1" in said("journal", "verify", own)
+    told = refusal("journal", "verify", own.with_name("copy"))
+    assert "whole as far as it goes, but it ends at record 0, but this machine wrote 1 to it" in told
+    assert said("journal", "show", own.with_name("copy")) == []
+
+
+def test_a_journal_that_is_verified_while_its_engine_writes_lacks_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(path.parent))
+    with open_journal(path.with_name("own.journal"), locks=None) as journal:
+        for number in range(3):
+            journal.append(AT, "engine.alert", "engine")
+            asyncio.run(journal.durable())
+            assert f"  records: {number + 1}" in said("journal", "verify", journal.path)
+
+
+def test_what_is_no_journal_is_called_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").touch()
+    for name, says in ((".", "it is a folder, not a journal"), ("empty", "it is an empty file, not a journal")):
+        for command in ("verify", "show"):
+            assert says in refusal("journal", command, name)
+
+
+def test_a_choice_that_matches_nothing_says_so_beside_the_output(path: Path) -> None:
+    for options in (("--key", "nobody"), ("--fact", "order.snet"), ("--fact", "fill", "--key", "t-9", "--last", 1)):
+        ended = call("journal", "show", path, *options)
+        assert (ended.exit_code, ended.stdout) == (0, "")
+        assert ended.stderr == "no fact there is of that key or kind\n"
+    open_journal(path.with_name("b.journal")).close()
+    ended = call("journal", "show", path.with_name("b.journal"))
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("options", [(), ("--last", "400")])
+def test_a_listener_that_has_heard_enough_is_no_error(path: Path, options: tuple[str, ...]) -> None:
+    with open_journal(path) as journal:
+        for _ in range(400):
+            journal.append(AT, "engine.alert", "engine", what="w" * 1000)  # more than a pipe holds
+    with subprocess.Popen(
+        [SCRIPT, "journal", "show", path, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as shown:
+        assert shown.stdout is not None
+        assert shown.stderr is not None
+        shown.stdout.readline()
+        shown.stdout.close()
+        assert shown.stderr.read() == b""
+        assert shown.wait() == 0
+
+
+def test_no_journal_is_exported_onto_a_journal_or_another_database(path: Path) -> None:
+    onto = path.with_name("a.jsonl")
+    path.rename(onto)
+    other = path.with_name("b.csv")
+    other.write_bytes(onto.read_bytes())
+    for out in (onto, other):
+        before = out.read_bytes()
+        assert "is a journal, or another database, and nothing was exported" in refusal("journal", "export", onto, out)
+        assert out.read_bytes() == before
+    other.write_text("an older export")
+    said("journal", "export", onto, other)
+
+
 # -- kill ------------------------------------------------------------------------------------------------------
 
 
@@ -222,9 +297,9 @@ def test_killing_puts_the_file_beside_the_journal_and_the_word_releases_it(path:
     assert said("kill", "prices look wrong", "--journal", path)[0] == "killed: prices look wrong"
     assert (path.parent / "a.journal.kill").exists()
     assert switch.engaged() == "prices look wrong"
-    assert said("kill", "again", "--journal", path)[0] == "killed: prices look wrong"
+    assert said("kill", "again", "--journal", path)[:2] == ["killed: prices look wrong", "  and: again"]
     released = said("kill", "--release", "--journal", path, typed="release\n")
-    assert released[0] == "killed: prices look wrong"
+    assert released[:2] == ["killed: prices look wrong", "  and: again"]
     assert released[-1].endswith("released")
     assert switch.engaged() == ""
     assert said("kill", "--release", "--journal", path) == ["not killed: there is nothing to release"]
@@ -244,6 +319,60 @@ def test_an_answer_that_never_comes_releases_nothing(path: Path) -> None:
     )
     assert done.returncode == 1
     assert KillFile(kill_path(path)).engaged()
+
+
+def test_a_reason_may_be_several_words(path: Path) -> None:
+    assert said("kill", "venue", "looks", "wrong", "--journal", path)[0] == "killed: venue looks wrong"
+    assert said("kill", "--journal", path, "both", "of", "them")[:2] == [
+        "killed: venue looks wrong",
+        "  and: both of them",
+    ]
+
+
+def test_a_kill_while_another_person_is_asked_for_the_word_is_not_released_with_the_first(path: Path) -> None:
+    said("kill", "a test", "--journal", path)
+    with subprocess.Popen(
+        [SCRIPT, "kill", "--release", "over", "--journal", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as releasing:  # fmt: skip
+        assert releasing.stdout is not None
+        assert releasing.stdout.readline() == b"killed: a test\n"
+        said("kill", "the venue was broken into", "--journal", path)
+        _, errors = releasing.communicate(b"release\n")
+        assert releasing.returncode == 1
+        assert b"was thrown again meanwhile, and nothing was released" in errors
+    assert KillFile(kill_path(path)).reasons() == ("a test", "the venue was broken into")
+
+
+def test_a_reason_that_cannot_be_added_is_refused_although_it_is_killed(path: Path) -> None:
+    kill_path(path).write_text('{"reason": "' + "x" * 65_500 + '"}')
+    told = refusal("kill", "again", "y" * 100, "--journal", path)
+    assert "it was killed before (xxx" in told
+    assert "a release under way will not heed it" in told
+
+
+@pytest.mark.parametrize("release", [(), ("--release",)])
+@pytest.mark.parametrize("ending", ["-wal", ".lock", ".ballast"])
+def test_the_name_of_a_neighbour_is_not_taken_for_a_stop_and_the_right_one_is_said(
+    path: Path, ending: str, release: tuple[str, ...]
+) -> None:
+    with open_journal(path) as journal:
+        asyncio.run(journal.durable())
+        told = refusal("kill", "--journal", path.with_name(f"a.journal{ending}"), *release)
+        assert "name the journal itself, a.journal, so no engine was stopped or released" in told
+        assert "name the journal itself, a.journal," in refusal("kill", "--journal", path.parent, *release)
+    assert not list(path.parent.glob("*.kill"))
+
+
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.write_bytes(b"rubbish" * 99)])
+def test_an_engine_whose_journal_was_lost_or_damaged_can_still_be_stopped(
+    path: Path, lost: Callable[[Path], object]
+) -> None:
+    with open_journal(path):
+        lost(path)
+        assert said("kill", "--journal", path)[0] == "killed: by hand"
+        assert said("kill", "--release", "--journal", path, typed="release\n")[-1].endswith("released")
+    assert "so no engine was stopped or released" in refusal("kill", "--journal", path)
 
 
 @pytest.mark.parametrize("release", [(), ("--release",)])
@@ -296,6 +425,35 @@ def test_a_pair_is_approved_on_the_text_of_both_rules_and_listed(tmp_path: Path,
     assert lines[:2] == ["1 approved pairs", "  kalshi:NYK  polymarket:0x1  opposite"]
     assert lines[2].startswith("    until ")
     assert "by Ada" in lines[2]
+
+
+def test_an_approval_is_taken_back_by_name(tmp_path: Path, rules: tuple[Path, Path]) -> None:
+    file = tmp_path / "pairs.toml"
+    assert "no such file" in refusal("pairs", "revoke", file, "kalshi:NYK", "polymarket:0x1")
+    assert list(tmp_path.glob("*.lock")) == []
+    said(*approve(file, rules))
+    assert "there is no approval of kalshi:NYK with polymarket:0x2" in refusal(
+        "pairs", "revoke", file, "kalshi:NYK", "polymarket:0x2"
+    )
+    assert said("pairs", "revoke", file, "polymarket:0x1", "kalshi:NYK") == ["revoked: polymarket:0x1 and kalshi:NYK"]
+    assert said("pairs", "list", file) == ["0 approved pairs"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        ("kalshi:NYK:yes", "polymarket:0x1", "'kalshi:NYK:yes' is one of its books"),
+        ("kalshi:NYK", "polymarket:0x1:no", "'polymarket:0x1:no' is one of its books"),
+        ("kalshi:NYK", "kalshi:NYC", "kalshi:NYK and kalshi:NYC are of one venue"),
+    ],
+)
+def test_books_and_markets_of_one_venue_are_not_approved(
+    tmp_path: Path, rules: tuple[Path, Path], a: str, b: str, says: str
+) -> None:
+    file = tmp_path / "pairs.toml"
+    words = [{"kalshi:NYK": a, "polymarket:0x1": b}.get(str(word), word) for word in approve(file, rules)]
+    assert says in refusal(*words)
+    assert not file.exists()
 
 
 def test_an_approval_that_is_over_says_so(tmp_path: Path, rules: tuple[Path, Path]) -> None:

@@ -370,6 +370,18 @@ def test_fault_G5_the_journal_of_another_environment_is_not_opened(tmp_path: Pat
         JournalFile(live.journal_path, account=live.account, environment=live.environment, locks=tmp_path)
 
 
+def test_fault_G5_settings_open_their_journal_for_their_account_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    found = settings(tmp_path, TOP)
+    with found.open_journal() as journal:
+        assert (journal.path, journal.account, journal.environment) == (found.journal_path, "main", "paper")
+    live = settings(tmp_path, with_live())
+    with pytest.raises(JournalError, match=r"is the journal of account 'main' \(paper\), not of 'main' \(live\)"):
+        live.open_journal()
+
+
 # -- G7: one run, one text ---------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from arbkit.core.errors import Cause, ConfigError, JournalError, OrderRejected, 
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Order, OrderReport, OrderStatus, Outcome
 from arbkit.core.units import NS_PER_S
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
+from arbkit.journal.store import JournalFile
 from arbkit.risk.kill_switch import KillFlag
 from tests.rig import NO_B, YES_A, Rig, a_market, held, virtual
 
@@ -578,3 +580,41 @@ def test_fault_U1_a_journal_is_lent_to_one_engine_at_a_time() -> None:
 def test_a_connection_of_a_venue_that_is_none_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no venue is called 'alhpa'"):
         World().engine.venue_lost("alhpa")
+
+
+def test_a_kill_on_record_that_nobody_released_is_thrown_again_by_the_next_process() -> None:
+    world = World()
+
+    async def first(world: World) -> None:
+        world.engine.kill("looks wrong")
+
+    world.run(first)
+    world.kill = KillFlag()  # as when its file was left behind
+    world.engine = world.new_engine()
+
+    async def second(world: World) -> None:
+        assert world.kill.engaged() == "looks wrong"
+        assert (await world.trade()).outcome is Outcome.REFUSED
+        world.kill.release("looked at", world.rig.journal.facts[-1].at + 1)
+        assert (await world.trade()).outcome is Outcome.COMPLETED
+
+    world.run(second)
+    world.engine = world.new_engine()
+
+    async def third(world: World) -> None:
+        assert not world.kill.engaged()
+
+    world.run(third)
+
+
+def test_trades_of_a_journal_that_is_begun_anew_have_keys_of_their_own(tmp_path: Path) -> None:
+    async def one(name: str) -> str:
+        rig = Rig()
+        with JournalFile(tmp_path / name, account=name, locks=tmp_path) as journal:
+            engine = ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], journal=journal, pairs=rig.pairs)
+            await engine.start()
+            result = await engine.execute_opportunity(rig.opportunity(), MARKET)
+            await engine.stop()
+            return result.trade.id
+
+    assert asyncio.run(one("a")) != asyncio.run(one("b"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from arbkit.core.errors import JournalError
-from arbkit.journal.lock import EngineLock, locks_folder
+from arbkit.journal.lock import EngineLock, is_locked, locks_folder
 from arbkit.journal.store import read_journal
 from tests.unit.journal.disks import open_journal
 
@@ -116,6 +116,25 @@ def test_locks_of_accounts_are_where_a_user_keeps_state(tmp_path: Path, monkeypa
     assert len(list((tmp_path / "arbkit" / "locks").iterdir())) == 1
     monkeypatch.setenv("XDG_STATE_HOME", "")
     assert locks_folder() == Path.home() / ".local" / "state" / "arbkit" / "locks"
+
+
+def test_whether_an_engine_has_a_journal_can_be_told_without_disturbing_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    assert not is_locked(path)
+    assert list(tmp_path.iterdir()) == []
+    with engine(tmp_path) as running:
+        signed = path.with_name("a.journal.lock").read_bytes()
+        assert is_locked(path)
+        path.unlink()
+        assert is_locked(path)  # whatever became of the file
+        assert path.with_name("a.journal.lock").read_bytes() == signed
+        running.kill()
+        running.wait()
+    assert path.with_name("a.journal.lock").exists()
+    assert not is_locked(path)
+    with open_journal(tmp_path / "b.journal") as journal:
+        assert is_locked(journal.path)  # by this very process
+    assert is_locked(tmp_path / ("x" * 300))  # what cannot be found out
 
 
 def test_a_folder_that_cannot_hold_locks_is_refused_in_words(tmp_path: Path) -> None:

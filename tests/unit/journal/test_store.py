@@ -360,7 +360,8 @@ def test_fault_D2_a_torn_tail_is_cut_at_the_last_whole_commit(tmp_path: Path) ->
         assert len(read) >= kept
         assert wal.read_bytes() == frames[:size]  # looking changes nothing
         lengths.add(len(read))
-        with open_journal(path) as journal:  # and an engine goes on from there
+        machine = tmp_path / f"machine-{size}"  # one that has not seen the journal before
+        with open_journal(path, locks=machine) as journal:  # and an engine goes on from there
             journal.append(99, "session.started", "me")
         assert [fact.at for fact in read_journal(path)] == [fact.at for fact in whole[: len(read)]] + [99]
     assert lengths == {0, *(count for _, count in durable)}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import threading
@@ -283,16 +284,59 @@ async def test_the_buffer_is_bounded_and_says_why_it_is_full(disk: FakeDisk) -> 
     disk.fault = JournalError("the disk failed")
     for number in range(3):
         writer.append(b"%d" % number)
-    with pytest.raises(JournalError, match="3 records wait to be written: the disk is slow"):
-        writer.append(b"too many")
     await reason(writer)
-    with pytest.raises(JournalError, match="3 records wait to be written: the disk failed"):
+    with pytest.raises(
+        JournalError, match="3 records wait to be written: the disk failed; one more could not be taken"
+    ):
         writer.append(b"too many")
     disk.fault = None
-    await writer.durable()
-    writer.append(b"3")
     writer.close()
-    assert disk.bodies == [b"0", b"1", b"2", b"3"]
+
+
+async def test_after_a_fact_that_was_not_taken_none_is_until_the_journal_is_opened_again(disk: FakeDisk) -> None:
+    writer = commits_to(disk, buffer=3, linger_s=0.001)
+    disk.gate.clear()
+    writer.append(b"0")
+    asked = asyncio.ensure_future(writer.durable())
+    await asyncio.to_thread(disk.entered.wait)
+    writer.append(b"1")
+    writer.append(b"2")
+    with pytest.raises(JournalError, match="the disk is slow"):
+        writer.append(b"a fill that has happened")
+    disk.gate.set()
+    await asked  # what was taken before is kept
+    for _ in range(2):
+        with pytest.raises(JournalError, match="one more could not be taken, and none is before the journal is closed"):
+            writer.append(b"what came after it")
+        assert "one more could not be taken" in await reason(writer, reducing=True)
+        assert "one more could not be taken" in writer.unhealthy
+    await asyncio.to_thread(writer.close)
+    assert disk.bodies == [b"0", b"1", b"2"]
+    with pytest.raises(JournalError, match="one more could not be taken"):
+        writer.append(b"what came after it")
+
+
+@given(st.data())
+def test_whatever_the_disk_does_the_record_is_a_beginning_of_what_was_offered(data: st.DataObject) -> None:
+    disk = FakeDisk()
+    offered: list[bytes] = []
+
+    async def work() -> None:
+        for step in data.draw(st.lists(st.sampled_from("aaaafod"), max_size=30)):
+            if step == "a":
+                offered.append(b"%d" % len(offered))
+                with contextlib.suppress(JournalError):
+                    writer.append(offered[-1])
+            elif step == "d":
+                await reason(writer)
+            else:
+                disk.fault = JournalError("failed") if step == "f" else None
+
+    writer = commits_to(disk, buffer=3)
+    asyncio.run(work())
+    disk.fault = None
+    writer.close()
+    assert disk.bodies == offered[: len(disk.bodies)]
 
 
 async def test_a_waiter_that_is_cancelled_takes_no_record_with_it(disk: FakeDisk, writer: GroupCommit) -> None:

@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from arbkit.core.errors import ConfigError
 from arbkit.risk.kill_switch import MOST_BYTES, Disk, KillFile, KillFlag
 
 AT = 1_780_000_000_000_000_000
@@ -67,7 +69,9 @@ def test_a_thrown_switch_survives_a_new_object_and_the_first_reason_stays(path: 
     KillFile(path).engage("looks wrong", AT)
     KillFile(path).engage("again", AT + 1)
     assert KillFile(path).engaged() == "looks wrong"
-    assert json.loads(path.read_text()) == {"at": AT, "reason": "looks wrong"}
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [{"at": AT, "reason": "looks wrong"}, {"at": AT + 1, "reason": "again"}]
+    assert KillFile(path).reasons() == ("looks wrong", "again")
     assert list(path.parent.iterdir()) == [path]  # no half-written file is left behind
 
 
@@ -115,10 +119,12 @@ def test_a_file_that_says_nothing_readable_is_a_thrown_switch(path: Path, conten
     assert KillFile(path).engaged() == f"{path} is there and says nothing that can be read"
 
 
-def test_a_file_of_the_greatest_size_is_read(path: Path) -> None:
-    content = b'{"reason": "x"}'
-    path.write_bytes(content + b" " * (MOST_BYTES - len(content)))
+def test_a_file_of_64_kib_is_read_and_one_byte_more_is_none_of_ours(path: Path) -> None:
+    content = b'{"reason": "x"}'.ljust(65_536)
+    path.write_bytes(content)
     assert KillFile(path).engaged() == "x"
+    path.write_bytes(content + b" ")
+    assert KillFile(path).engaged() == f"{path} is there and says nothing that can be read"
 
 
 def test_a_folder_or_a_broken_link_in_its_place_is_a_thrown_switch(path: Path) -> None:
@@ -160,15 +166,16 @@ def test_a_switch_that_cannot_be_looked_at_is_thrown(path: Path, wrong: str, err
 
 @pytest.mark.parametrize("wrong", ["create", "sync"])
 def test_a_switch_that_cannot_be_written_is_thrown_in_this_process_and_says_so(path: Path, wrong: str) -> None:
-    kill = KillFile(path, disk := BadDisk(wrong, OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    kill = KillFile(path, disk := BadDisk(wrong, OSError(30, "Read-only file system")))
+    with pytest.raises(OSError, match="Read-only"):
         kill.engage("stop", AT)
-    assert kill.engaged() == f"stop (this process only: {path} could not be written)"
+    for _ in range(2):
+        assert kill.engaged() == f"stop (this process only: {path} could not be written)"
+    assert not path.exists()
     disk.wrong = ""
-    assert kill.engaged().startswith("stop (this process only")
-    kill.engage("stop at last", AT)
-    assert kill.engaged() == "stop at last"
-    assert KillFile(path).engaged() == "stop at last"
+    assert kill.engaged() == "stop"  # asking has tried again
+    assert KillFile(path).engaged() == "stop"
+    assert json.loads(path.read_text()) == {"at": AT, "reason": "stop"}
 
 
 def test_a_switch_that_cannot_be_looked_at_is_written_all_the_same(path: Path) -> None:
@@ -229,6 +236,7 @@ def test_a_release_says_why_and_leaves_a_line_for_every_one(path: Path) -> None:
         kill.release(f"seen {n}", AT + n)
         assert kill.engaged() == ""
     lines = [json.loads(line) for line in path.with_name("KILL.log").read_text().splitlines()]
+    assert all(list(line) == sorted(line) for line in lines)
     assert lines == [{"at": AT + n, "engaged": f"stop {n}\nnow", "released": f"seen {n}"} for n in (1, 2)]
 
 
@@ -260,10 +268,164 @@ def test_a_release_ends_what_only_this_process_knew_of(path: Path) -> None:
     kill = KillFile(path, disk := BadDisk("create"))
     with pytest.raises(PermissionError):
         kill.engage("stop", AT)
-    disk.wrong = ""
     kill.release("seen", AT)
+    disk.wrong = ""
     assert kill.engaged() == ""
     assert "this process only" in kill.log_path.read_text()
+    assert not path.exists()
+
+
+class FullDisk(Disk):
+    """A disk that has room for names and for no content."""
+
+    full = True
+
+    def sync(self, descriptor: int) -> None:
+        if self.full and os.fstat(descriptor).st_size and not Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(28, "No space left on device")
+        super().sync(descriptor)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the kind of an open file is read from /proc")
+def test_on_a_full_disk_an_empty_file_stops_every_process_and_the_reason_follows_when_there_is_room(path: Path) -> None:
+    kill = KillFile(path, disk := FullDisk())
+    kill.engage("stop", AT)
+    assert path.read_bytes() == b""
+    assert list(path.parent.iterdir()) == [path]
+    full = "could not take the reason: [Errno 28] No space left on device"
+    assert kill.engaged() == f"stop ({path} is there, and {full})"
+    kill.engage("stop again", AT + 1)
+    assert kill.engaged() == f"stop again ({path} is there, and {full})"
+    assert "No space left" in kill.unwritten
+    assert KillFile(path).engaged() == f"{path} is there and says nothing that can be read"
+    disk.full = False
+    assert kill.engaged() == "stop again"
+    assert kill.unwritten == ""
+    assert KillFile(path).reasons() == ("stop again",)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the kind of an open file is read from /proc")
+def test_an_empty_file_that_a_person_released_does_not_come_back_and_one_that_vanished_does(path: Path) -> None:
+    kill = KillFile(path, disk := FullDisk())
+    kill.engage("stop", AT)
+    KillFile(path).release("seen", AT + 1)
+    disk.full = False
+    assert kill.engaged() == ""
+    disk.full = True
+    kill.engage("stop", AT + 2)
+    path.unlink()
+    disk.full = False
+    assert kill.engaged() == "stop"
+
+
+@pytest.mark.parametrize("wrong", ["append", "sync"])
+def test_a_second_reason_that_cannot_be_added_is_told_and_the_first_stays(path: Path, wrong: str) -> None:
+    KillFile(path).engage("first", AT)
+    kill = KillFile(path, disk := BadDisk(wrong))
+    kill.engage("second", AT + 1)
+    assert "Permission denied" in kill.unwritten
+    assert kill.engaged() == "first"
+    assert KillFile(path).reasons() == ("first",)
+    disk.wrong = ""
+    assert kill.engaged() == "first"
+    assert KillFile(path).reasons() == ("first", "second")
+
+
+def test_a_switch_that_is_thrown_again_while_a_person_decides_is_not_released(path: Path) -> None:
+    KillFile(path).engage("a test", AT)
+    kill = KillFile(path)
+    seen = kill.content()
+    KillFile(path).engage("the venue was broken into", AT + 1)
+    with pytest.raises(ConfigError, match="thrown again meanwhile, and nothing was released"):
+        kill.release("the test is over", AT + 2, seen)
+    assert kill.engaged() == "a test"
+    assert not kill.log_path.exists()
+    kill.release("both were seen to", AT + 3, kill.content())
+    assert kill.engaged() == ""
+    assert json.loads(kill.log_path.read_text())["engaged"] == "a test; the venue was broken into"
+
+
+def test_a_throw_in_the_very_moment_of_a_release_is_not_lost(path: Path) -> None:
+    class Meanwhile(Disk):
+        """Throws the switch again before the file is removed, as another process would."""
+
+        other: threading.Thread | None = None
+
+        def append(self, path: Path, content: bytes) -> None:
+            super().append(path, content)
+            if self.other is None:
+                self.other = threading.Thread(target=KillFile(path.with_suffix("")).engage, args=("stop", AT))
+                self.other.start()
+                self.other.join(0.1)
+                assert self.other.is_alive()  # it waits until the release is over
+
+    KillFile(path).engage("a test", AT)
+    kill = KillFile(path, disk := Meanwhile())
+    kill.release("the test is over", AT + 1)
+    assert disk.other is not None
+    disk.other.join()
+    assert kill.engaged() == "stop"
+
+
+def test_a_process_that_holds_the_file_and_does_nothing_holds_up_no_stop(path: Path) -> None:
+    KillFile(path).engage("first", AT)
+    with Disk().held(path):
+        KillFile(path).engage("second", AT + 1)
+    assert KillFile(path).reasons() == ("first", "second")
+
+
+def test_two_who_throw_it_at_once_are_both_kept(path: Path) -> None:
+    class Later(Disk):
+        """Another process is quicker between looking and writing."""
+
+        def exists(self, path: Path) -> bool:
+            there = super().exists(path)
+            if not there:
+                KillFile(path).engage("the quicker", AT)
+            return there
+
+    KillFile(path, Later()).engage("the slower", AT)
+    assert KillFile(path).reasons() == ("the quicker", "the slower")
+
+
+def test_a_file_system_without_links_holds_a_switch_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    KillFile(path).engage("stop", AT)
+    assert KillFile(path).engaged() == "stop"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_is_full_of_reasons_stays_thrown_and_says_that_it_takes_no_more(path: Path) -> None:
+    KillFile(path).engage("x" * 65_400, AT)
+    kill = KillFile(path)
+    kill.engage("y" * 200, AT)
+    assert "too long for another reason" in kill.unwritten
+    assert kill.engaged() == "x" * 65_400
+
+
+@pytest.mark.parametrize("make", [KillFile, lambda _: KillFlag()])
+def test_the_record_of_releases_tells_whether_one_came_later(
+    path: Path, make: Callable[[Path], KillFile | KillFlag]
+) -> None:
+    kill = make(path)
+    assert not kill.released_after(0)
+    kill.engage("stop", AT)
+    assert not kill.released_after(0)
+    kill.release("seen", AT + 5)
+    assert kill.released_after(AT + 4)
+    assert not kill.released_after(AT + 5)
+
+
+def test_a_record_of_releases_that_cannot_be_read_proves_none_and_a_long_one_is_read_from_its_end(path: Path) -> None:
+    kill = KillFile(path)
+    kill.log_path.write_bytes(b'[]\nnull\n"released"\n{"released": 7, "at": 9}\n{"at": 9}\n{"released": "x"}\n\xff\n')
+    assert not kill.released_after(0)
+    kill.log_path.write_bytes(b'{"at": 7, "released": "x"}\n' * 9_999 + b'{"at": 8, "released": "x"}\n')
+    assert kill.released_after(7)
+    assert not KillFile(path, BadDisk("read")).released_after(7)
 
 
 def test_a_flag_is_thrown_once_and_keeps_a_log() -> None:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import threading
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import Book, Kind, Market, MarketTable, Pair
 from arbkit.core.units import NS_PER_S
+from arbkit.risk import pairs
 from arbkit.risk.pairs import FOR_EVER, PairApproval, PairBook, rules_hash
 from tests.unit.risk.desk import ALPHA, BETA, NO_A, NO_B, NOW, TABLE, YES_A, YES_B, a_basket
 
@@ -136,12 +138,34 @@ def test_one_pair_has_one_approval_whichever_market_comes_first() -> None:
     assert PairBook((approved(),)).with_approval(turned).approvals == (turned,)
 
 
+def test_what_a_person_approved_goes_by_its_names_and_is_not_changed_afterwards() -> None:
+    for stated, name, value in ((approved(), "expires_at", FOR_EVER), (PairBook(), "approvals", (approved(),))):
+        with pytest.raises(FrozenInstanceError):
+            setattr(stated, name, value)
+    with pytest.raises(TypeError):
+        PairApproval("alpha:m", "beta:m", "same", *RULES.values(), "ann", NOW, END)  # type: ignore[misc]
+
+
 def test_a_book_is_changed_into_a_new_one() -> None:
     other = approved(a="alpha:n")
     book = PairBook((approved(),)).with_approval(other)
     assert book.approvals == (approved(), other)
     assert book.without("beta:m", "alpha:m").approvals == (other,)
     assert book.without("beta:m", "gamma:m") == book
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        ({"a": "alpha:m:yes"}, "`a` must be a market, venue:market, and 'alpha:m:yes' is one of its books"),
+        ({"b": "beta:m:no"}, "`b` must be a market, venue:market, and 'beta:m:no' is one of its books"),
+        ({"b": "alpha:n"}, "alpha:m and alpha:n are of one venue: within a venue no pair is approved"),
+    ],
+)
+def test_fault_G6_names_that_no_basket_can_have_are_refused_with_the_reason(names: dict[str, str], why: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        PairBook().with_approval(approved(**names))
+    assert str(told.value) == why
 
 
 # -- what a simulation takes for granted -----------------------------------------------------------------------
@@ -195,6 +219,52 @@ def test_a_book_is_written_to_be_read_by_people_and_read_back_the_same(tmp_path:
     assert PairBook.read(path) == book
     PairBook().write(str(path))
     assert PairBook.read(str(path)) == PairBook()
+
+
+def test_two_who_change_a_file_at_once_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "pairs.toml"
+    inside, others = threading.Event(), []
+
+    def slowly(book: PairBook) -> PairBook:
+        other = threading.Thread(target=lambda: PairBook.revise(path, quickly))
+        other.start()
+        others.append(other)
+        assert not inside.wait(0.1)  # it waits until this change is written
+        return book.with_approval(approved(a="alpha:slow"))
+
+    def quickly(book: PairBook) -> PairBook:
+        inside.set()
+        return book.with_approval(approved(a="alpha:quick"))
+
+    PairBook.revise(path, slowly)
+    others[0].join()
+    assert [one.a for one in PairBook.read(path).approvals] == ["alpha:slow", "alpha:quick"]
+
+
+def test_a_change_that_is_refused_leaves_the_file_as_it_was_and_to_the_next(tmp_path: Path) -> None:
+    def refused(book: PairBook) -> PairBook:
+        raise ConfigError("no")
+
+    path = tmp_path / "pairs.toml"
+    with pytest.raises(ConfigError, match="no"):
+        PairBook.revise(path, refused)
+    assert not path.exists()
+    assert PairBook.revise(path, lambda book: book.with_approval(approved())).approvals == (approved(),)
+    assert PairBook.read(path).approvals == (approved(),)
+
+
+def test_a_file_that_somebody_does_not_let_go_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "PATIENCE_S", 0.01)
+    path = tmp_path / "pairs.toml"
+
+    def meanwhile(book: PairBook) -> PairBook:
+        with pytest.raises(ConfigError, match=r"another process has been changing it for 0\.01 s"):
+            PairBook.revise(path, lambda other: other)
+        return book
+
+    PairBook.revise(path, meanwhile)
 
 
 def test_times_may_be_written_in_any_zone(tmp_path: Path) -> None:
