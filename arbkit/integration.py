@@ -55,7 +55,9 @@ class ArbitrageExecutionEngine:
 
     An engine that keeps an account (a journal that outlives the process) is used as `await start(past)`, then
     `scan_and_execute`, then `await drain()` and `await stop()`. Without `start` nothing is compared or supervised on
-    timers: that is for one decision in a world of its own. Cross-venue baskets need an approval in `pairs`.
+    timers: that is for one decision in a world of its own. Cross-venue baskets need an approval in `pairs`; `rules`
+    are the hashes of the venues' rules as they are now, by market ("venue:market"): keep it up to date, and a pair
+    whose rules have changed since it was approved is refused.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ArbitrageExecutionEngine:
         paper_mode: bool = True,
         rearm_s: float = 1.0,
         pairs: PairBook | None = None,
+        rules: Mapping[str, str] | None = None,
         kill: KillSwitch | None = None,
         books: Sequence[Book] = (),
     ) -> None:
@@ -88,7 +91,7 @@ class ArbitrageExecutionEngine:
         if kill is None:
             kill = KillFlag() if path is None else _kill_file(path)
         self.switch = kill
-        self.risk = RiskManager(limits, self.config, pairs=pairs, kill=self.switch)
+        self.risk = RiskManager(limits, self.config, pairs=pairs, rules=rules, kill=self.switch)
         self.ledger = Ledger()
         self._terms = Terms.of(self.config)
         self._venues = dict(venues)

@@ -19,6 +19,7 @@ from arbkit.core.units import NS_PER_S
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.store import JournalFile
 from arbkit.risk.kill_switch import KillFlag
+from arbkit.risk.pairs import rules_hash
 from tests.rig import NO_B, YES_A, Rig, a_market, held, virtual
 
 MARKET, LIMIT, HYBRID = ExecutionStrategy
@@ -618,3 +619,21 @@ def test_trades_of_a_journal_that_is_begun_anew_have_keys_of_their_own(tmp_path:
             return result.trade.id
 
     assert asyncio.run(one("a")) != asyncio.run(one("b"))
+
+
+def test_fault_G6_a_pair_whose_rules_changed_since_its_approval_is_refused_from_then_on() -> None:
+    rig = Rig()
+    rules = {f"{venue}:m": rules_hash("") for venue in ("alpha", "beta")}
+    engine = ArbitrageExecutionEngine(
+        rig.venues, rig.feed, [rig.basket], journal=rig.journal, pairs=rig.pairs, rules=rules
+    )
+
+    async def main() -> None:
+        await engine.start()
+        assert (await engine.execute_opportunity(rig.opportunity("10"), MARKET)).outcome is Outcome.COMPLETED
+        rules["beta:m"] = rules_hash("overtime does not count")
+        refused = await engine.execute_opportunity(rig.opportunity("10"), MARKET)
+        assert "the rules of beta:m have changed" in refused.reason
+        await engine.stop()
+
+    virtual(main())
