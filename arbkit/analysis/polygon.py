@@ -15,7 +15,7 @@ import pandas as pd
 
 from arbkit.analysis.display import FigureSet, ShownFigure
 from arbkit.analysis.figures import chain as draw
-from arbkit.chain.failover import Rehearsal, rehearse_failover
+from arbkit.chain.failover import COURSE, Phase, Rehearsal, rehearse_failover
 from arbkit.chain.gas import GWEI, GasConfig, Urgency
 from arbkit.chain.gas_terms import TYPICAL_GAS, gas_terms
 from arbkit.chain.local_contracts import LocalChain
@@ -102,7 +102,7 @@ async def gas_against_edges(
         figures.append(ShownFigure("smallest_merge", caption, lambda: draw.plot_merge(merges, earns / MICRO)))
     note = (
         f"Cost of one call in cents, and the fewest shares that pay it at an edge of {edge * 100:g} cents, by the price "
-        f"of one POL in dollars. Offers by GasPriceManager, urgency {urgency.value}; the tip is its floor."
+        f"of one POL in dollars. Offers by GasPriceManager, urgency {urgency.value}; the tip is its floor; above its cap nothing is sent."
     )
     return Findings(note, table, _gas_shown(table), edges, FigureSet(tuple(figures) if len(edges) else ()))
 
@@ -113,7 +113,7 @@ def _gas_shown(table: pd.DataFrame) -> pd.DataFrame:
     for (work, gas, base), group in table.groupby(["work", "gas", "base_fee_gwei"], sort=False):
         row = {"call": work, "gas": f"{gas:,}", "base fee (gwei)": f"{base:,g}"}
         for one in group.itertuples():
-            row[f"cents, POL {one.pol_price:g}"] = "not sent: above the cap" if one.refused else f"{one.cents:.3f}"
+            row[f"cents, POL {one.pol_price:g}"] = "above cap" if one.refused else f"{one.cents:.3f}"
         for one in group.itertuples():
             row[f"shares, POL {one.pol_price:g}"] = "" if one.refused else f"{one.smallest_size:,.2f}"
         rows.append(row)
@@ -186,11 +186,11 @@ def _batch_shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-async def failover(every_s: float = 0.1) -> Findings:
+async def failover(course: Sequence[Phase] = COURSE, every_s: float = 0.1) -> Findings:
     """Return what callers of three endpoints met while the best of them hung, lagged, answered 429 and came back."""
 
     async def ask() -> Rehearsal:
-        return await rehearse_failover(every_s=every_s)
+        return await rehearse_failover(course=course, every_s=every_s)
 
     seen = await _asked(ask)
     if isinstance(seen, str):
@@ -208,7 +208,7 @@ async def failover(every_s: float = 0.1) -> Findings:
 def _phases_shown(table: pd.DataFrame) -> pd.DataFrame:
     heads = {
         "phase": "A is", "calls": "calls", "failed": "failed", "stale": "stale", "most_behind": "most behind (blocks)",
-        "by_A": "by A", "by_B": "by B", "by_C": "by C", "hedged": "more than one asked",
+        "by_A": "by A", "by_B": "by B", "by_C": "by C", "hedged": "another one asked",
     }  # fmt: skip
     shown = table[list(heads)].rename(columns=heads)
     for column, head in (("latency_ms_p50", "latency p50 (ms)"), ("latency_ms_max", "max (ms)")):

@@ -1,171 +1,24 @@
-"""Real contracts on the local node: collateral, ConditionalTokens and a Safe 1.4.1, from the bytecode of their authors."""
+"""Real contracts on the local node, as tests see them: with the journal at hand, and skipped where they are missing."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_abi.abi import encode
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 
-from arbkit.chain.gas import GWEI, GasConfig
-from arbkit.chain.node import Node
-from arbkit.chain.polygon_optimizer import PolygonOptimizer
-from arbkit.chain.pool import RPCLoadBalancer
-from arbkit.chain.rpc import RPCEndpoint
-from arbkit.chain.safe import SafeWallet
-from arbkit.chain.signing import Signer
-from arbkit.chain.transactions import TransactionConfig
-from arbkit.core.clock import LoopClock
-from arbkit.core.secrets import Secret
-from arbkit.core.units import MICRO, Cash
+from arbkit.chain.local_contracts import BLOCK_S, LocalChain
+from arbkit.chain.local_node import NoLocalNode
+from arbkit.core.units import MICRO
 from arbkit.journal.fold import fold
-from arbkit.journal.memory import MemoryJournal
 from arbkit.journal.transactions import Transactions
-from arbkit.settlement.contracts import Contracts, calldata
-from arbkit.settlement.desk import SettlementDesk
-from arbkit.settlement.positions import Condition, condition_id
-from tests.chain.conftest import PARTS, Anvil
+from tests.chain.conftest import Anvil
 from tests.chain.fake_chain import error_data
 
-CTF = "@gnosis.pm/conditional-tokens-contracts/build/contracts/ConditionalTokens.json"
-ERC20 = "@openzeppelin/contracts/build/contracts/ERC20PresetFixedSupply.json"
-SAFES = "@safe-global/safe-contracts/build/artifacts/contracts"
-NOBODY = "0x" + "00" * 20
-BLOCK_S = 0.08  # a block of the tests, about a twentieth of Polygon's
-QUICK = TransactionConfig(poll_s=0.05, resend_s=0.3, stuck_s=0.8, hole_s=0.2)
-POL = Cash(400_000)
-
-__all__ = ["BLOCK_S", "QUICK", "World", "build", "error_data"]
+__all__ = ["BLOCK_S", "World", "build", "error_data"]
 
 
-def bytecode(name: str) -> str:
-    path = Path(PARTS, name)
-    if not path.is_file():
-        pytest.skip(f"{name} is missing: `make chain-parts` (needs npm) installs it")
-    return str(json.loads(path.read_text(encoding="utf-8"))["bytecode"])
-
-
-@dataclass
-class World:
-    """A node with everything deployed. `us` trades, by itself or through `safe`; `oracle` answers questions."""
-
-    anvil: Anvil
-    contracts: Contracts
-    safe: SafeWallet
-    oracle: str
-    us: str
-    other: str
-    signer: Signer
-    journal: Any = field(default_factory=MemoryJournal)
-    conditions: list[Condition] = field(default_factory=list)
-
-    async def tell(self, sender: str, to: str | None, data: bytes | str, value: int = 0) -> dict[str, Any]:
-        """Send from one of the node's own accounts and return the receipt."""
-        text = data if isinstance(data, str) else "0x" + data.hex()
-        call: dict[str, Any] = {"from": sender, "data": text, "value": hex(value), "gas": hex(8_000_000)}
-        if to is not None:
-            call["to"] = to
-        sent = await self.anvil.do("eth_sendTransaction", call)
-        await self.anvil.mine()
-        receipt: dict[str, Any] = await self.anvil.do("eth_getTransactionReceipt", sent)
-        return receipt
-
-    async def done(self, sender: str, to: str | None, data: bytes | str) -> dict[str, Any]:
-        receipt = await self.tell(sender, to, data)
-        assert receipt["status"] == "0x1"
-        return receipt
-
-    async def deploy(self, name: str, arguments: bytes = b"") -> str:
-        receipt = await self.done(self.oracle, None, bytecode(name) + arguments.hex())
-        return to_checksum_address(receipt["contractAddress"])
-
-    async def question(self, name: str) -> Condition:
-        """Put a question to the oracle and return its condition."""
-        asked = keccak(text=name)
-        data = calldata("prepareCondition(address,bytes32,uint256)", self.oracle, asked, 2)
-        await self.done(self.oracle, self.contracts.conditional_tokens, data)
-        self.conditions.append(self.contracts.condition(condition_id(self.oracle, asked)))
-        return self.conditions[-1]
-
-    async def answer(self, name: str, yes: int, no: int) -> None:
-        data = calldata("reportPayouts(bytes32,uint256[])", keccak(text=name), [yes, no])
-        await self.done(self.oracle, self.contracts.conditional_tokens, data)
-
-    async def pay(self, to: str, amount: int) -> None:
-        """Give collateral, millionths."""
-        await self.done(self.oracle, self.contracts.collateral, calldata("transfer(address,uint256)", to, amount))
-
-    async def balance(self, holder: str, token: int | None = None) -> int:
-        to, data = self.contracts.collateral, calldata("balanceOf(address)", holder)
-        if token is not None:
-            data = calldata("balanceOf(address,uint256)", holder, token)
-            to = self.contracts.conditional_tokens
-        answer = await self.anvil.do("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest")
-        return int(answer, 16)
-
-    async def held(self, holder: str, condition: Condition) -> tuple[int, int, int]:
-        """Return collateral, YES and NO, millionths."""
-        return (
-            await self.balance(holder),
-            await self.balance(holder, condition.yes),
-            await self.balance(holder, condition.no),
-        )
-
-    @asynccontextmanager
-    async def mining(self) -> AsyncIterator[None]:
-        """Mine as time passes, a block every BLOCK_S."""
-
-        async def run() -> None:
-            while True:
-                await asyncio.sleep(BLOCK_S)
-                await self.anvil.mine()
-
-        task = asyncio.ensure_future(run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    @asynccontextmanager
-    async def polygon(
-        self, *, safe: bool = False, node: Node | None = None, book: Transactions | None = None, **settings: Any
-    ) -> AsyncIterator[PolygonOptimizer]:
-        """Open the account on this node (or another one in front of it), and let it go at the end."""
-        settings = {"transactions": QUICK, "gas": GasConfig(max_fee_cap=1_000 * GWEI), **settings}
-        async with contextlib.AsyncExitStack() as stack:
-            if node is None:
-                endpoints = [RPCEndpoint(self.anvil.url, "anvil")]
-                known = {self.contracts.conditional_tokens: ""}
-                node = await stack.enter_async_context(RPCLoadBalancer(endpoints, contracts=known, fresh_s=0.0))
-            one = PolygonOptimizer(
-                node,
-                self.signer,
-                self.journal,
-                LoopClock(),
-                pol_price=lambda: POL,
-                safe=self.safe if safe else None,
-                book=book,
-                **settings,
-            )
-            try:
-                await one.start()
-                yield one
-            finally:
-                one.close()
-
-    def settle(self, polygon: PolygonOptimizer, **settings: Any) -> SettlementDesk:
-        return SettlementDesk(polygon, self.contracts, **settings)
+class World(LocalChain):
+    """A node with everything deployed, and what the journal says of it."""
 
     def folded(self) -> Transactions:
         return fold(self.journal.facts).transactions
@@ -176,30 +29,7 @@ class World:
 
 async def build(anvil: Anvil, questions: int = 1, shares: int = 1_000 * MICRO) -> World:
     """Deploy everything; the account and its Safe have a thousand dollars each."""
-    oracle, us, other = anvil.accounts[:3]
-    signer = Signer(Secret(anvil.keys[1]), 137, live=False)
-    nothing = Contracts(conditional_tokens=NOBODY, collateral=NOBODY, operator=NOBODY)
-    world = World(anvil, nothing, SafeWallet(NOBODY, NOBODY), oracle, us, other, signer)
-    ctf = await world.deploy(CTF)
-    supply = encode(["string", "string", "uint256", "address"], ["dollar", "USD", 10**15, oracle])
-    usd = await world.deploy(ERC20, supply)
-    world.contracts = Contracts(conditional_tokens=ctf, collateral=usd, operator=ctf, spenders=frozenset({ctf}))
-    singleton = await world.deploy(f"{SAFES}/SafeL2.sol/SafeL2.json")
-    factory = await world.deploy(f"{SAFES}/proxies/SafeProxyFactory.sol/SafeProxyFactory.json")
-    multisend = await world.deploy(f"{SAFES}/libraries/MultiSendCallOnly.sol/MultiSendCallOnly.json")
-    handler = f"{SAFES}/handler/CompatibilityFallbackHandler.sol/CompatibilityFallbackHandler.json"
-    fallback = await world.deploy(handler)  # without it a Safe takes no ERC-1155 tokens
-    kinds = "(address[],uint256,address,bytes,address,address,uint256,address)"
-    values = [[us], 1, NOBODY, b"", fallback, NOBODY, 0, NOBODY]
-    setup = keccak(text=f"setup{kinds}")[:4] + encode(kinds[1:-1].split(","), values)
-    made = await world.done(
-        oracle, factory, calldata("createProxyWithNonce(address,bytes,uint256)", singleton, setup, 7)
-    )
-    created = "0x" + keccak(text="ProxyCreation(address,address)").hex()
-    (log,) = [log for log in made["logs"] if log["topics"][0] == created]
-    world.safe = SafeWallet(to_checksum_address("0x" + log["topics"][1][-40:]), multisend)
-    for holder in (us, world.safe.address):
-        await world.pay(holder, shares)
-    for number in range(questions):
-        await world.question(f"question {number}")
-    return world
+    try:
+        return await World.build(anvil, questions, shares)
+    except NoLocalNode as missing:
+        pytest.skip(str(missing))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from arbkit.chain.fault_proxy import FaultProxy
 from arbkit.chain.gas import GWEI, GasConfig
 from arbkit.chain.pool import RPCLoadBalancer
 from arbkit.chain.rpc import RPCEndpoint
@@ -23,7 +24,6 @@ from arbkit.settlement.intents import Intent
 from arbkit.settlement.positions import Condition
 from tests.chain.conftest import Anvil
 from tests.chain.contracts import BLOCK_S, World, build
-from tests.chain.proxy import FaultProxy
 
 pytestmark = pytest.mark.chain
 TEN = Size(10 * MICRO)

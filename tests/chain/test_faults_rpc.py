@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from arbkit.chain.fault_proxy import FaultProxy
 from arbkit.chain.pool import RPCLoadBalancer
 from arbkit.chain.rpc import RPCEndpoint
 from arbkit.core.errors import ChainUnavailable, NodesDisagree, Refusal, SendRefused, SendUnknown, WrongChain
 from arbkit.core.retry import RetryStrategy
 from tests.chain.conftest import Anvil, Start, soon
-from tests.chain.proxy import FaultProxy
 
 pytestmark = pytest.mark.chain
 

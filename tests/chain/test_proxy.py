@@ -12,8 +12,8 @@ from web3 import AsyncHTTPProvider, AsyncWeb3
 from web3.exceptions import Web3Exception
 from web3.providers import WebSocketProvider
 
+from arbkit.chain.fault_proxy import FaultProxy
 from tests.chain.conftest import Anvil
-from tests.chain.proxy import FaultProxy
 from tests.chain.test_faults_rpc import signed
 
 pytestmark = pytest.mark.chain

@@ -5,6 +5,7 @@ Money is in cents here: what one transaction costs is seldom a dollar.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,16 +15,17 @@ import plotly.graph_objects as go
 from arbkit.analysis.figures.style import BLACK, BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, canvas
 from arbkit.chain.failover import NAMES, Rehearsal
 from arbkit.chain.gas import GWEI, WEI_PER_POL
-from arbkit.chain.gas_terms import GasTerms, smallest_edge, smallest_merge, smallest_size
+from arbkit.chain.gas_terms import GasTerms, smallest_merge, smallest_size
 from arbkit.chain.merge_costs import Made, MergeCost
 from arbkit.core.transaction import Work
-from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Price
 
 CENTS = 100 / MICRO  # of millionths of a dollar
 SHADES = (SKY, BLUE, PURPLE, RED, BLACK)  # base fees, the lowest first
 MADE_COLOURS = {Made.ACCOUNT.value: BLUE, Made.SAFE.value: ORANGE, Made.MULTISEND.value: GREEN}
 MADE_SYMBOLS = {Made.ACCOUNT.value: "circle", Made.SAFE.value: "diamond", Made.MULTISEND.value: "square"}
 ENDPOINT_COLOURS = dict(zip(NAMES, (BLUE, ORANGE, GREEN), strict=True))
+FINEST_STEP_CENTS = 0.01  # of a quoted price: no edge between quotes is smaller
 ILL = "rgba(213, 94, 0, 0.10)"
 DAY_NS = 24 * 3600 * NS_PER_S
 GAS_COLUMNS = {
@@ -38,6 +40,7 @@ BATCH_COLUMNS = {
     "made": "str", "merges": "int64", "gas": "int64", "gas_per_merge": "float64", "transactions": "int64",
     "share_of_account": "float64", "share_of_safe": "float64", "chosen": "str",
 }  # fmt: skip
+CALL_COLUMNS = "at_s phase asked in_vain answered latency_ms block behind stale error".split()
 PHASE_COLUMNS = {
     "phase": "str", "calls": "int64", "failed": "int64", "stale": "int64", "most_behind": "int64",
     **{f"by_{name}": "int64" for name in NAMES},
@@ -69,25 +72,28 @@ def gas_frame(terms: Iterable[GasTerms], edge: Price) -> pd.DataFrame:
 
 
 def edge_table(terms: Iterable[GasTerms], most_shares: int = 1_000) -> pd.DataFrame:
-    """Return the smallest edge that pays one call, in cents per share, by trade size; nothing where a cap forbids it."""
+    """Return the edge at which one call is just paid, in cents per share, by trade size; nothing where a cap forbids it."""
     sizes = np.geomspace(1, most_shares, 31)
     rows = [
-        (one.work.value, one.base_fee / GWEI, one.pol / MICRO, size,
-         smallest_edge(one.cost.dollars, Size(round(size * MICRO))) * CENTS)
-        for one in terms if one.cost is not None for size in sizes
-    ]  # fmt: skip
+        (one.work.value, one.base_fee / GWEI, one.pol / MICRO, size, one.cost.dollars * CENTS / size)
+        for one in terms
+        if one.cost is not None
+        for size in sizes
+    ]
     return frame(rows, EDGE_COLUMNS)
 
 
 def plot_edge(table: pd.DataFrame) -> go.Figure:
     """Draw the result of `edge_table`: a panel per call, a line per base fee, a band over the POL prices."""
     works = list(dict.fromkeys(table["work"]))
-    note = f"line: one POL at {_middle(table):g} dollars; band: {_span(table)}; below its line a trade loses to gas"
-    figure = canvas("The smallest edge that pays its gas", note, x="", y="", height=460)
-    figure.set_subplots(1, max(1, len(works)), shared_yaxes=True, horizontal_spacing=0.035, subplot_titles=works)
+    note = f"line: one POL at {_middle(table):g} dollars; band: {_span(table)}; dotted: Polymarket's finest price step"
+    figure = canvas("The smallest edge that pays its gas", note, x="", y="", height=480)
+    figure.set_subplots(1, max(1, len(works)), shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=works)
     for place, work in enumerate(works, start=1):
         _bands(figure, table[table["work"] == work], "shares", "edge_cents", place, "shares: %{x:.0f}, %{y:.3f} cents")
-    figure.update_xaxes(type="log", tickvals=[1, 10, 100, 1_000], title_text="size of the trade (shares)")
+    figure.add_hline(y=FINEST_STEP_CENTS, line={"color": GREY, "dash": "dot", "width": 1.6})
+    figure.update_layout(margin={"t": 140}, legend={"y": 1.09})
+    figure.update_xaxes(type="log", tickvals=[1, 10, 100, 1_000], title_text="shares traded")
     ticks = [10.0**power for power in range(-4, 3)]
     figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     return figure.update_yaxes(title_text="edge (cents per share)", col=1)
@@ -124,9 +130,10 @@ def plot_merge(table: pd.DataFrame, yearly: float) -> go.Figure:
     figure = canvas("The smallest merge that pays", note, x="time until redemption", y="complete pairs (shares)")
     _bands(figure, table, "days", "pairs", None, "%{x:.2g} days: %{y:,.1f} pairs")
     ticks = {1 / 24: "1 hour", 0.25: "6 hours", 1: "1 day", 7: "1 week", 30: "30 days", 180: "180 days"}
-    figure.update_xaxes(type="log", tickvals=list(ticks), ticktext=list(ticks.values()))
-    powers = [10**power for power in range(7)]
-    return figure.update_yaxes(type="log", tickvals=powers, ticktext=[f"{value:,}" for value in powers])
+    span = [math.log10(1 / 26), math.log10(200)]
+    figure.update_xaxes(type="log", tickvals=list(ticks), ticktext=list(ticks.values()), range=span)
+    powers = [10.0**power for power in range(-3, 7)]
+    return figure.update_yaxes(type="log", tickvals=powers, ticktext=[f"{value:,g}" for value in powers])
 
 
 def _bands(figure: go.Figure, table: pd.DataFrame, x: str, y: str, column: int | None, hover: str) -> None:
@@ -202,8 +209,8 @@ def calls_frame(rehearsal: Rehearsal) -> pd.DataFrame:
     rows = []
     for call in rehearsal.calls:
         row: dict[str, object] = {
-            "at_s": call.at_s, "phase": call.phase, "asked": " ".join(call.asked), "answered": call.answered,
-            "latency_ms": call.took_s * 1_000, "block": call.block, "behind": call.behind, "stale": call.is_stale,
+            "at_s": call.at_s, "phase": call.phase, "asked": " ".join(call.asked), "in_vain": " ".join(call.in_vain),
+            "answered": call.answered, "latency_ms": call.took_s * 1_000, "block": call.block, "behind": call.behind, "stale": call.is_stale,
             "error": call.error,
         }  # fmt: skip
         for health in call.health:
@@ -214,14 +221,14 @@ def calls_frame(rehearsal: Rehearsal) -> pd.DataFrame:
                 f"resting_s_{health.name}": health.resting_s,
             }
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else CALL_COLUMNS)
 
 
 def phases_table(rehearsal: Rehearsal) -> pd.DataFrame:
     """Return one row per phase: how many calls, who answered them, how long they took, how old the answers were.
 
-    `most_behind` is in blocks, against what the node itself had before the call; `hedged` counts the calls for which
-    more than one endpoint was asked.
+    `most_behind` is in blocks, against what the node itself had before the call; `hedged` counts the calls for
+    which another endpoint was asked, since the first said nothing or nothing that counted.
     """
     rows = []
     for phase, _ in rehearsal.phases:
@@ -231,7 +238,7 @@ def phases_table(rehearsal: Rehearsal) -> pd.DataFrame:
             (phase, len(calls), sum(call.error != "" for call in calls), sum(call.is_stale for call in calls),
              max((call.behind for call in calls), default=0),
              *(sum(call.answered == name for call in calls) for name in NAMES),
-             float(np.median(took)), float(took.max()), sum(len(call.asked) > 1 for call in calls))
+             float(np.median(took)), float(took.max()), sum(call.in_vain != () for call in calls))
         )  # fmt: skip
     return frame(rows, PHASE_COLUMNS)
 
@@ -260,15 +267,13 @@ def plot_failover(rehearsal: Rehearsal) -> go.Figure:
 
 def _draw_answers(figure: go.Figure, rehearsal: Rehearsal, calls: pd.DataFrame) -> None:
     """Draw the two upper panels: each call at the endpoint that answered it, and the caller's wait."""
-    vain = [
-        (call.at_s, name) for call in rehearsal.calls for name in call.asked if name != call.answered
-    ]  # fmt: skip
+    vain = [(call.at_s, name) for call in rehearsal.calls for name in call.in_vain]
     for name, colour in ENDPOINT_COLOURS.items():
         mine = calls[calls["answered"] == name]
         look = {"color": colour, "size": 8}
         figure.add_scatter(
-            x=mine["at_s"], y=[name] * len(mine), mode="markers", marker=look, name=f"endpoint {name}",
-            legendgroup=name, hovertemplate=f"{name} answered at %{{x:.2f}} s<extra></extra>", row=1, col=1,
+            x=mine["at_s"], y=[name] * len(mine), mode="markers", marker=look, name=name, legendgroup=name,
+            showlegend=False, hovertemplate=f"{name} answered at %{{x:.2f}} s<extra></extra>", row=1, col=1,
         )  # fmt: skip
         figure.add_scatter(
             x=mine["at_s"], y=mine["latency_ms"], mode="markers", marker=look, name=name, legendgroup=name,
@@ -281,7 +286,7 @@ def _draw_answers(figure: go.Figure, rehearsal: Rehearsal, calls: pd.DataFrame) 
     )  # fmt: skip
     hedge = rehearsal.hedge_s * 1_000
     figure.add_scatter(
-        x=[0, rehearsal.ended_s], y=[hedge, hedge], mode="lines", name=f"hedge delay, {hedge:g} ms",
+        x=[0, rehearsal.ended_s], y=[hedge, hedge], mode="lines", name="hedge delay",
         line={"color": GREY, "dash": "dash", "width": 1.6}, hoverinfo="skip", row=2, col=1,
     )  # fmt: skip
     figure.update_yaxes(
@@ -297,16 +302,17 @@ def _draw_health(figure: go.Figure, calls: pd.DataFrame) -> None:
         for column, row, what in (("behind", 3, "blocks behind"), ("cost_s", 4, "s expected cost")):
             if f"{column}_{name}" in calls:
                 figure.add_scatter(
-                    x=calls["at_s"], y=calls[f"{column}_{name}"], mode="lines", name=name, legendgroup=name,
-                    line={"color": colour, "width": 2, "shape": "hv"}, showlegend=False,
+                    x=calls["at_s"], y=calls[f"{column}_{name}"], mode="lines", name=name,
+                    legendgroup=name, legendrank=1, line={"color": colour, "width": 2, "shape": "hv"},
+                    showlegend=row == 4,
                     hovertemplate=f"{name}: %{{y:.3g}} {what}<extra></extra>", row=row, col=1,
                 )  # fmt: skip
     if len(calls):
         figure.add_scatter(
-            x=calls["at_s"], y=calls["behind"], mode="markers", name="answer returned",
+            x=calls["at_s"], y=calls["behind"], mode="markers", name="the answer", showlegend=False,
             marker={"color": INK, "size": 4}, hovertemplate="the answer: %{y} blocks behind<extra></extra>", row=3, col=1,
         )  # fmt: skip
-    figure.update_yaxes(title_text="head age<br>(blocks behind)", rangemode="tozero", row=3)
+    figure.update_yaxes(title_text="blocks behind<br>(dots: the answers)", rangemode="tozero", row=3)
     ticks = {0.001: "1 ms", 0.01: "10 ms", 0.1: "100 ms", 1: "1 s", 10: "10 s", 100: "100 s"}
     figure.update_yaxes(
         title_text="health: expected cost<br>of asking (log)", type="log", tickvals=list(ticks),

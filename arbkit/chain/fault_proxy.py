@@ -24,9 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import aiohttp
-import rlp
 from aiohttp import web
-from eth_account import Account
 from yarl import URL
 
 REFUSED_BLOCK = {"code": -32000, "message": "header not found"}
@@ -86,6 +84,7 @@ class FaultProxy:
         self.url = ""
 
     async def __aenter__(self) -> Self:
+        self._closing = asyncio.Event()
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/{rest:.*}", self._post)
         app.router.add_get("/{rest:.*}", self._socket)
@@ -97,6 +96,7 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
         await self._runner.cleanup()
         await self._session.close()
 
@@ -131,15 +131,16 @@ class FaultProxy:
             replies = await self._replies(calls)
             return self._on_the_way_back(methods, replies if isinstance(document, list) else replies[0])
         except Drop:
-            assert request.transport is not None
-            request.transport.abort()
+            if request.transport is not None:  # the other side may be gone by now
+                request.transport.abort()
             return web.Response()
 
     async def _on_the_way(self, methods: list[str]) -> web.Response | None:
         if rule := self._strike("delay", methods):
             await asyncio.sleep(rule.needs["s"])
         if self._strike("hang", methods):
-            await asyncio.Event().wait()
+            await self._closing.wait()
+            raise Drop
         if self._strike("drop", methods):
             raise Drop
         if rule := self._strike("status", methods):
@@ -156,7 +157,7 @@ class FaultProxy:
         tokens, when = self._bucket.get(id(rule), (float(rule.needs["burst"]), now))
         tokens = min(rule.needs["burst"], tokens + (now - when) * rule.needs["rate"])
         self._bucket[id(rule)] = (tokens - 1 if tokens >= 1 else tokens, now)
-        return tokens >= 1
+        return bool(tokens >= 1)
 
     def _on_the_way_back(self, methods: list[str], document: Any) -> web.Response:
         if self._strike("lost_reply", methods):
@@ -209,6 +210,9 @@ class FaultProxy:
         """Refuse what Polygon's nodes refuse and the local node takes: a low tip, a replacement that adds too little."""
         if raw[:1] != b"\x02":
             return None
+        import rlp  # type: ignore[import-untyped]
+        from eth_account import Account
+
         fields = rlp.decode(raw[1:], strict=False)
         nonce, tip, cap = (int.from_bytes(value) for value in fields[1:4])
         low = next((rule for rule in self.rules if rule.kind == "min_tip" and tip < rule.needs["wei"]), None)
