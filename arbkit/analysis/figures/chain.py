@@ -260,7 +260,7 @@ def plot_failover(rehearsal: Rehearsal) -> go.Figure:
                 x=(since + until) / 2, y=1.0, yref="paper", yanchor="bottom", text=f"A: {name}", showarrow=False,
                 font={"size": 13, "color": RED},
             )  # fmt: skip
-    figure.update_layout(margin={"t": 136, "l": 84}, legend={"y": 1.045})
+    figure.update_layout(margin={"t": 100, "b": 110, "l": 84}, legend={"y": -0.1, "yanchor": "top"})
     figure.update_xaxes(range=[0, rehearsal.ended_s])
     return figure.update_xaxes(title_text="seconds since the rehearsal began", row=4)
 
