@@ -174,7 +174,7 @@ def decode(raw: str | bytes) -> Message | Unknown:
 
     Raises Malformed for broken JSON and for a known type whose fields are not as promised.
     """
-    if too_deep(raw.encode() if isinstance(raw, str) else raw):
+    if too_deep(raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw):
         raise Malformed("nested too deep")
     try:
         return _MESSAGE.decode(raw)

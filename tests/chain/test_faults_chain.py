@@ -304,8 +304,12 @@ async def test_fault_C12_a_batch_that_fails_when_mined_is_made_again_without_the
         await anvil.do("anvil_dropAllTransactions")
         data = calldata(TRANSFER, polygon.holder, world.other, world.conditions[1].no, TEN, b"")
         await anvil.do("anvil_impersonateAccount", polygon.holder)
-        await anvil.do("anvil_setBalance", polygon.holder, hex(10**18))
-        await world.done(polygon.holder, world.contracts.conditional_tokens, data)
+        await anvil.do("anvil_setBalance", polygon.holder, hex(10**21))
+        first = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**12)}  # before the batch, if that is back
+        call = {"from": polygon.holder, "to": world.contracts.conditional_tokens, "data": "0x" + data.hex()}
+        sent = await anvil.do("eth_sendTransaction", {**call, **first, "gas": hex(500_000)})
+        await anvil.mine()
+        assert (await anvil.do("eth_getTransactionReceipt", sent))["status"] == "0x1"
         async with world.mining():
             results = await doing
         after = await world.balance(polygon.holder)
