@@ -283,6 +283,7 @@ class TradeDesk(OrderDesk):
     async def _resumed(self, work: Work) -> ExecutionResult:
         legs = [leg.index for leg, order in work.unresolved()]
         await self._together(work, [self._settle(work, index) for index in dict.fromkeys(legs)])
+        await self._ask_unsettled(work)  # what failed meanwhile is not undone for
         return await self._finalize_trade(work)
 
     def restore_escalated(self, left: State, name: str, sent_at: Mapping[str, int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from arbkit.core.model import Order, OrderReport, OrderStatus, Settlement
 from arbkit.core.units import MICRO, Price
 from tests.simulation.faults.disk import SimJournal
+from tests.simulation.faults.market import ServerBook
 from tests.simulation.faults.network import SimVenue
 from tests.simulation.faults.server import Exchange, ServerOrder
 from tests.simulation.faults.wire import Reply, Request
@@ -54,8 +55,10 @@ class CheatedWorld(World):
     exchange_type = Cheats
 
 
-def test_a_missing_millionth_is_seen() -> None:
+def test_a_missing_millionth_is_seen_when_it_is_taken() -> None:
     assert caught(CheatedWorld, "I1")
+    said = next(filter(None, (CheatedWorld(seed, only=()).run().violation for seed in range(20))))
+    assert "what it has not heard come to" in said.splitlines()[0]
 
 
 class Improves(SimVenue):
@@ -138,6 +141,16 @@ def test_a_fill_that_is_counted_twice_is_seen() -> None:
     assert caught(RepeatingWorld, "I4 I6", "V2")
 
 
+def test_a_fill_that_is_not_on_record_when_its_order_ends_is_seen() -> None:
+    class Loses(Forgets):
+        forgets = "fill"
+
+    class LosingWorld(World):
+        journal_type = Loses
+
+    assert caught(LosingWorld, "I6")
+
+
 class Optimist(SimVenue):
     """Takes every fill for settled."""
 
@@ -194,7 +207,7 @@ def test_a_trade_on_a_day_that_has_lost_too_much_is_seen() -> None:
         )
         world.limits = replace(world.engine_limits, max_daily_loss=0.01)
 
-    assert caught(World, "I12", "V18", tune=careless)
+    assert caught(World, "I12", "V18", seeds=120, tune=careless)
 
 
 class DeafWorld(World):
@@ -289,6 +302,101 @@ class EagerWorld(World):
 
 def test_two_orders_of_ours_that_could_meet_are_seen() -> None:
     assert caught(EagerWorld, "I2 I23")
+
+
+class BrokenCheckWorld(World):
+    """Looks for an order where there is none, in a check that the engine calls through its venue."""
+
+    def on_departure(self, request: Request) -> None:
+        super().on_departure(request)
+        if request.kind == "submit":
+            self.shadow.orders[request.key + "?"].size += 1
+
+
+def test_an_error_in_a_check_is_no_error_of_a_venue_and_ends_the_run() -> None:
+    said = World(0, only=()).run()
+    assert not said.violation
+    broken = BrokenCheckWorld(0, only=()).run().violation
+    first = broken.splitlines()[0]
+    assert first.startswith("on_departure does not hold in seed 0 at ")
+    assert "test_fault_invariants.py:" in first
+    assert "KeyError: " in first
+
+
+class BrokenPersonWorld(World):
+    """Its person stumbles in a step that is the process's own: nobody waits for it."""
+
+    def __init__(self, seed: int, **more: Any) -> None:
+        super().__init__(seed, **more)
+        self.operator.look = self._stumbles  # type: ignore[method-assign]
+
+    def _stumbles(self) -> None:
+        raise LookupError("nothing to see")
+
+
+def test_an_error_beside_the_engine_ends_the_run() -> None:
+    first = BrokenPersonWorld(0, only=()).run().violation.splitlines()[0]
+    assert first.startswith("process 1 does not hold in seed 0 at ")
+    assert "LookupError: nothing to see" in first
+
+
+class BrokenServer(Exchange):
+    """Cannot serve."""
+
+    def handle(self, request: Request) -> Reply:
+        raise ZeroDivisionError(request.kind)
+
+
+class BrokenServerWorld(World):
+    exchange_type = BrokenServer
+
+
+def test_an_error_outside_every_process_ends_the_run_with_its_time() -> None:
+    first = BrokenServerWorld(0, only=()).run().violation.splitlines()[0]
+    assert first.startswith("the run does not hold in seed 0 at ")
+    assert "ZeroDivisionError" in first
+
+
+class Renames(SimVenue):
+    """Sends every order under another key than its intent has."""
+
+    async def submit(self, order: Order) -> OrderReport:
+        return await super().submit(replace(order, client_id=f"{order.client_id}-1"))
+
+
+class RenamingWorld(World):
+    venue_type = Renames
+
+
+def test_an_order_under_a_key_that_no_intent_has_is_seen() -> None:
+    assert caught(RenamingWorld, "I2 I3")
+
+
+class Watched(Exchange):
+    """Looks at its public book whenever that changes."""
+
+    def _show(self, book: ServerBook, places: Iterable[tuple[int, int]]) -> None:
+        super()._show(book, places)
+        bids, asks = self.public(book)
+        assert max(bids, default=0) < min(asks, default=MICRO)
+        ours = [o for o in self.orders.values() if o.shown and o.rests and o.order.book.market.id == book.market.id]
+        more = sum((*bids.values(), *asks.values())) - sum((*book.bids.values(), *book.asks.values()))
+        assert more == sum(order.left for order in ours)
+        self.seen = getattr(self, "seen", 0) + bool(ours)
+
+
+class WatchedWorld(World):
+    exchange_type = Watched
+
+
+def test_what_rests_for_us_stands_in_the_public_book_which_never_crosses() -> None:
+    seen = 0
+    for seed in range(40):
+        world = WatchedWorld(seed, only=("V18", "V21"), tune=lambda world: setattr(world, "kill_share", 0.0))
+        told = world.run()
+        assert not told.violation, told.violation
+        seen += sum(getattr(exchange, "seen", 0) for exchange in world.exchanges.values())
+    assert seen > 40
 
 
 def test_a_venue_that_never_ends_is_no_livelock() -> None:

@@ -12,6 +12,7 @@
     process.py     the life of the engine: boot, crash, restart, and the person who looks after it
     injector.py    when and where a fault strikes, and how often it really did; table_*.py: every fault
     shadow.py      the journal read by other code than the engine's
+    seam.py        the one door from the fakes to what watches: an error there ends the run
     invariants.py  what must hold, whatever happens: invariant.py, invariants_*.py
     setting.py     markets, settings and limits; world.py: all of it from one seed
     story.py       one fault alone, for tests of what it must lead to; timeline.py: what happened, for people

@@ -41,6 +41,7 @@ HOOKS = (
     "departs",
     "delivered",
     "order_word",
+    "server",
     "tick",
     "quiet",
     "ends",

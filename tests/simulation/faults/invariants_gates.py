@@ -8,6 +8,7 @@ from arbkit.core.errors import JournalDamaged
 from arbkit.core.units import NS_PER_S
 from arbkit.journal.memory import Fact
 from tests.simulation.faults.invariant import Invariant, difference, on_yes
+from tests.simulation.faults.shadow import money_of
 from tests.simulation.faults.wire import Request
 
 if TYPE_CHECKING:
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from tests.simulation.faults.world import World
 
 
+MISREADING = {"V23", "V28"}  # faults by which listings are wrong
+
+
 class I1(Invariant):
-    """Conservation: opening + every journalled delta = ledger balance, exactly: the servers' whenever nothing is on its
-    way, the engine's own at any time. An opening is written once, a difference only on a person's word.
+    """Conservation: opening + every journalled delta = ledger balance, exactly: the engine's own at any time, and the
+    servers' too, what has happened there and is not heard yet counted as it is: which fills that may be is I6. An opening
+    is written once, a difference only on a person's word.
     """
 
     id = "I1"
@@ -25,6 +30,7 @@ class I1(Invariant):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._opened: set[str] = set()
+        self._misread: dict[tuple[str, str], set[int]] = {}  # how far off a listing has put what
 
     def boots(self) -> None:
         self._opened = {fact.key for fact in self.world.disk.facts if fact.fact == "account.opened"}
@@ -38,6 +44,48 @@ class I1(Invariant):
             name.partition(":")[0] == fact.key for name in self.world.operator.claiming
         ):
             self.broken(f"a difference at {fact.key} is written off, and nobody has claimed it")
+        if fact.fact in ("account.opened", "account.adjusted"):
+            self._conserved(fact.key, bool(MISREADING & {*self.world.planned}))
+        elif fact.fact in ("fill", "fill.settled"):
+            self._conserved(self.shadow.orders[fact.key].venue)
+
+    def server(self, venue: str, key: str) -> None:
+        self._conserved(venue)
+
+    def _conserved(self, name: str, misread: bool = False) -> None:
+        """Hold an account against the ledger. Fills that are not heard yet count as they will be, and those that failed
+        as taken back; what people moved by hand is on record as a whole, or not yet. Where listings may be wrong an
+        account can be opened with what is not so, and a person can claim it (`misread`): it is off by that from then
+        on, and by no more, until another claim puts it right.
+        """
+        if name not in self.shadow.opened:
+            return
+        exchange = self.world.exchanges[name]
+        cash, shares = self.shadow.cash[name], {}
+        for index, book in exchange.by_index.items():
+            shares[index] = self.shadow.shares.get(book.name, 0)
+        for there in exchange.orders.values():
+            side, index = int(there.order.side), there.order.book.index
+            known = self.shadow.orders[there.key].fills
+            for fill in there.fills:
+                if fill.state != "failed":
+                    said = known.get(fill.id, fill)
+                    cash += money_of(side, said.price, said.size, said.fee)
+                    shares[index] += side * said.size
+        by_hand, moved = exchange.by_hand
+        self._off(name, "in cash", exchange.cash, cash, by_hand, misread)
+        for index, ours in shares.items():
+            held = exchange.shares.get(index, 0)
+            self._off(name, exchange.by_index[index].name, held, ours, moved.get(index, 0), misread)
+
+    def _off(self, name: str, what: str, there: int, ours: int, by_hand: int, misread: bool) -> None:
+        off = there - ours
+        if off in (0, by_hand):
+            return
+        if misread:
+            self._misread.setdefault((name, what), set()).add(off)
+        elif off not in self._misread.get((name, what), ()):
+            self.broken(f"{name} has {there} {what}, journal and what it has not heard come to {ours}")
 
     def compare(self, process: Process) -> None:
         assert process.engine is not None

@@ -15,10 +15,12 @@ from tests.simulation.faults.wire import Request
 
 if TYPE_CHECKING:
     from tests.simulation.faults.process import Process
+    from tests.simulation.faults.server import ServerOrder
     from tests.simulation.faults.world import World
 
 
 ACCOUNT = {"open", "positions", "balance"}
+SETTLED = {"failed": "voided"}  # what servers call otherwise
 
 
 class I2(Invariant):
@@ -213,13 +215,45 @@ class I5(Invariant):
 
 
 class I6(Invariant):
-    """Fill idempotence: each fill of a venue is applied exactly once, and in the end what is known equals what is."""
+    """Fill idempotence: each fill of a venue is applied exactly once, and in the end what is known equals what is. At any
+    time the two differ only by what may still be heard: fills of orders that have not ended, and how fills that are
+    provisional ended.
+    """
 
     id = "I6"
 
     def fact(self, fact: Fact) -> None:
-        if fact.fact != "fill":
+        if fact.fact == "fill":
+            self._applied(fact)
+        if fact.fact in ("fill", "fill.settled", "order.status"):
+            there = self.world.exchanges[self.shadow.orders[fact.key].venue].orders.get(fact.key)
+            if there is not None:
+                self._agree(there)
+
+    def server(self, venue: str, key: str) -> None:
+        there = self.world.exchanges[venue].orders.get(key)
+        if there is not None:
+            self._agree(there)
+
+    def boots(self) -> None:
+        for exchange in self.world.exchanges.values():
+            for there in exchange.orders.values():
+                self._agree(there)
+
+    def _agree(self, there: ServerOrder) -> None:
+        known = self.shadow.orders.get(there.key)
+        if known is None:
+            self.broken(f"{there.key} is {there.status} at its venue, and not on record")
             return
+        for fill in there.fills:
+            mine = known.fills.get(fill.id)
+            if mine is None:
+                if known.ended:
+                    self.broken(f"{there.key} is {known.status}, and its fill {fill.id} is not on record")
+            elif mine.settlement not in ("provisional", SETTLED.get(fill.state, fill.state)):
+                self.broken(f"fill {fill.id} of {there.key} is {mine.settlement}, and {fill.state} at its venue")
+
+    def _applied(self, fact: Fact) -> None:
         order = self.shadow.orders[fact.key]
         name = str(fact.get("id"))
         if (fact.key, name) in self.world.applied:
@@ -233,8 +267,7 @@ class I6(Invariant):
 
     def quiet(self) -> None:
         for name, exchange in self.world.exchanges.items():
-            states = {"failed": "voided"}
-            theirs = {(o.key, f.id): states.get(f.state, f.state) for o in exchange.orders.values() for f in o.fills}
+            theirs = {(o.key, f.id): SETTLED.get(f.state, f.state) for o in exchange.orders.values() for f in o.fills}
             ours = {
                 (o.key, i): f.settlement
                 for o in self.shadow.orders.values()

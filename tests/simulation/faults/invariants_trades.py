@@ -18,56 +18,88 @@ if TYPE_CHECKING:
 class I8(Invariant):
     """Exposure bound: the worst unhedged dollars, orders in flight taken as filled or not, stay within X at each send.
 
-    Counted from the engine's knowledge and from the servers' truth. What a venue filled beyond an order is not counted:
-    nobody can bound that.
+    Counted from the engine's knowledge and from the servers' truth. What a venue filled beyond an entry is not counted:
+    nobody can bound that. An undo order makes it no larger by what is known, whatever it is already; of several that go
+    together one may fill alone, and what is not known yet may make it larger: either within X.
     """
 
     id = "I8"
 
-    def departs(self, request: Request) -> None:
-        if request.kind != "submit" or self.shadow.orders[request.key].purpose != "entry":
-            return
-        bound = round(self.world.config.max_exposure * MICRO)
-        for whose, known in (("by what is known", True), ("by what is true", False)):
-            total = sum(self._of(trade, known, request.key) for trade in self.shadow.trades.values() if not trade.over)
-            if total > bound:
-                self.broken(f"{whose} {total / MICRO:.2f} dollars may be unhedged, of {bound / MICRO:.2f}")
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._bound = round(world.config.max_exposure * MICRO)
+        self._sent: set[str] = set()
 
-    def _of(self, trade: KnownTrade, known: bool, sending: str) -> int:
+    def departs(self, request: Request) -> None:
+        if request.kind != "submit":
+            return
+        order = self.shadow.orders[request.key]
+        for whose, known in (("by what is known", True), ("by what is true", False)):
+            if order.purpose == "entry":
+                total = self._sum(known, order)
+                if total > self._bound:
+                    self.broken(f"{whose} {total / MICRO:.2f} dollars may be unhedged, of {self._bound / MICRO:.2f}")
+            elif order.key not in (self._sent if known else self.world.exchanges[order.venue].orders):
+                self._undoes(order, whose, known)
+        self._sent.add(request.key)
+
+    def _undoes(self, order: KnownOrder, whose: str, known: bool) -> None:
+        """Hold an undo order that is new here, or at its venue, against the world without it."""
+        trade = self.shadow.trades[order.trade]
+        before = self._of(trade, known, order, without=True, capped=False)
+        after = self._of(trade, known, order, capped=False)
+        if after <= before:
+            return
+        together = [one for one in trade.orders if one.purpose != "entry" and not one.ended]
+        total = self._sum(known, order)
+        if (known and len(together) < 2) or total > self._bound:
+            self.broken(
+                f"{whose} {order.key} brings {before / MICRO:.2f} unhedged dollars to {after / MICRO:.2f}: "
+                f"{total / MICRO:.2f} with all others, of {self._bound / MICRO:.2f}"
+            )
+
+    def _sum(self, known: bool, sending: KnownOrder) -> int:
+        return sum(self._of(trade, known, sending) for trade in self.shadow.trades.values() if not trade.over)
+
+    def _of(
+        self, trade: KnownTrade, known: bool, sending: KnownOrder, *, without: bool = False, capped: bool = True
+    ) -> int:
+        """Return the worst of one trade. `without` takes the order that is being sent as never meant."""
         if trade.outcome and trade.final and trade.even:
             return 0
-        low, high, price = [], [], []
-        for leg in range(len(trade.books)):
-            least = most = paid = shares = 0
-            for order in trade.orders:
-                if order.leg != leg:
-                    continue
-                filled, left = self._span(order, known, sending)
-                least += order.side * filled + (0 if order.side > 0 else -left)
-                most += order.side * filled + (left if order.side > 0 else 0)
-                if order.side > 0:
-                    paid += cost(order.limit, order.size)
-                    shares += order.size
-            low.append(max(0, least))
-            high.append(max(0, most))
-            price.append((paid, shares or 1))
+        legs = len(trade.books)
+        low, high, paid, shares = [0] * legs, [0] * legs, [0] * legs, [0] * legs
+        for order in trade.orders:
+            if order.side > 0:
+                paid[order.leg] += cost(order.limit, order.size)
+                shares[order.leg] += order.size
+            if without and order is sending:
+                continue
+            filled, left = self._span(order, known, sending)
+            if capped:
+                filled = min(filled, order.size)
+            low[order.leg] += order.side * filled - (left if order.side < 0 else 0)
+            high[order.leg] += order.side * filled + (left if order.side > 0 else 0)
         worst = 0
-        for short in range(len(low)):
-            over = [max(0, high[leg] - low[short]) for leg in range(len(low)) if leg != short]
-            prices = [price[leg] for leg in range(len(low)) if leg != short]
-            worst = max(worst, sum(size * paid // shares for size, (paid, shares) in zip(over, prices, strict=True)))
+        for short in range(legs):
+            least = max(0, low[short])
+            over = ((leg, max(0, high[leg] - least)) for leg in range(legs) if leg != short)
+            worst = max(worst, sum(size * paid[leg] // (shares[leg] or 1) for leg, size in over))
         return worst
 
-    def _span(self, order: KnownOrder, known: bool, sending: str) -> tuple[int, int]:
+    def _span(self, order: KnownOrder, known: bool, sending: KnownOrder) -> tuple[int, int]:
         """Return what of an order is filled, and how much more may be."""
         if known:
-            filled = min(order.filled, order.size)
-            return filled, 0 if order.ended else order.size - filled
+            filled = order.filled
+            return filled, 0 if order.ended else max(0, order.size - filled)
         there = self.world.exchanges[order.venue].orders.get(order.key)
         if there is not None:
-            filled = min(there.filled, order.size)
-            return filled, min(order.size, there.matched + there.left) - filled if there.rests else 0
-        flying = order.key == sending or any(r.key == order.key and r.kind == "submit" for r in self.world.under_way)
+            filled = there.filled
+            if sending.purpose != "entry":  # what failed there and was not heard of is held, as far as anybody can know
+                heard = [name for name, fill in order.fills.items() if not fill.counts]
+                filled += sum(fill.size for fill in there.fills if fill.state == "failed" and fill.id not in heard)
+            return filled, there.left if there.rests else 0
+        flying = order is sending or any(r.key == order.key and r.kind == "submit" for r in self.world.under_way)
         return 0, order.size if flying else 0
 
 

@@ -51,7 +51,7 @@ class FaultLoop(SimLoop):
     def _turn(self) -> None:
         """Run what is ready; a callback of a process that is gone ends there, and takes nothing else with it."""
         try:  # noqa: SIM105 - every step of every run comes by here
-            super()._turn()
+            SimLoop._turn(self)
         except Crashed:
             pass
         if self.failed is not None:
@@ -68,7 +68,7 @@ class FaultLoop(SimLoop):
         return task
 
     def _count(self, steps: int) -> None:
-        super()._count(steps)
+        SimLoop._count(self, steps)
         if self._trap is not None and self.steps + steps >= self._trap[0]:
             at, callback = self._trap
             self._trap = None

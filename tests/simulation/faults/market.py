@@ -1,7 +1,7 @@
 """The book of one market as its venue has it: what other people offer, and how it walks.
 
 Everything stands in prices of YES: NO is the same pool read from the other side. Orders of ours are not among these
-levels; what we take is gone until the book's next step brings new people.
+levels: `Exchange.public` adds them; what we take is gone until the book's next step brings new people.
 """
 
 from __future__ import annotations

@@ -51,9 +51,7 @@ class Link:
         task = asyncio.current_task()
         request.asker = task.get_name() if task is not None else ""
         request.delay_ns, request.answer_delay_ns = self.way_ns(), self.way_ns()
-        self.world.injector.sends(request)
-        if error := self.world.injector.client_error(request):
-            self.world.on_bug(self.process, request)
+        if (error := self.world.on_request(self.process, request)) is not None:
             raise error
         self.world.on_departure(request)
         if not request.lost:

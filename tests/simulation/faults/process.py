@@ -22,6 +22,7 @@ from tests.simulation.faults.bookmodel import BookModel
 from tests.simulation.faults.disk import Crashed
 from tests.simulation.faults.loop import PROCESS
 from tests.simulation.faults.network import Link, SimVenue
+from tests.simulation.faults.seam import fell
 from tests.simulation.faults.stream import StreamClient
 from tests.simulation.faults.switch import a_switch
 from tests.simulation.faults.wire import BUG_WORDS
@@ -71,7 +72,14 @@ class Process:
     # -- life ----------------------------------------------------------------------------------------------------
 
     def spawn(self, steps: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        return self.world.loop.create_task(steps, name=name, context=self.context.copy())
+        """Start what is around the engine; an error in it has nobody to go to, and ends the run."""
+        task = self.world.loop.create_task(steps, name=name, context=self.context.copy())
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not self.dead and not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self.world.violated(task.get_name(), fell(error))
 
     def boot(self) -> None:
         self.spawn(self._main(), f"process {self.number}")
@@ -128,7 +136,7 @@ class Process:
 
     def _lost(self, name: str) -> None:
         if self.engine is not None and not self.dead:
-            self.world.invariants.tell("lost", name)
+            self.world.on_lost(name)
             self.engine.venue_lost(name)
 
     def _connected(self, name: str) -> None:
@@ -168,13 +176,8 @@ class Process:
             raise Crashed
 
     def crash_point(self, what: str, when: str) -> None:
-        """Count down to a crash that is planned for a write of the journal."""
-        plan = self.world.crash_at
-        if plan is not None and not self.dead and plan[0] == (what, when):
-            plan[1] -= 1
-            if plan[1] <= 0:
-                self.world.crash_at = None
-                plan[2]()
+        """Tell of a write of the journal: a crash may be planned for it."""
+        self.world.on_write(self, what, when)
 
     def die(self) -> None:
         """Stop having effects, all at once; then clear away what is left of the tasks."""

@@ -6,7 +6,7 @@ as answers to requests (`handle`) and as words on the order stream (`tell`), bot
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ class ServerOrder:
     at: int
     fills: list[ServerFill] = field(default_factory=list)
     cancelled_at: int = 0
+    shown: bool = False  # it has come to rest in the public book
 
     @property
     def matched(self) -> int:
@@ -65,6 +66,12 @@ class ServerOrder:
     @property
     def rests(self) -> bool:
         return self.status in (LIVE, DELAYED)
+
+
+def _level(order: Order) -> tuple[int, int]:
+    """Return where an order rests in the book of YES: side (+1 bid, -1 ask) and price."""
+    yes = order.book.outcome == "yes"
+    return 1 if yes == (order.side is Side.BUY) else -1, int(order.limit) if yes else MICRO - order.limit
 
 
 class Exchange:
@@ -87,6 +94,7 @@ class Exchange:
         self.cash = rng.choice((400, 1_000)) * MICRO
         self.shares: dict[int, int] = {}
         self.settled: dict[int, int] = {}  # shares that may be sold
+        self.by_hand: tuple[int, dict[int, int]] = (0, {})  # cash and shares that people have moved on our account
         self.orders: dict[str, ServerOrder] = {}  # by key
         self.foreign: dict[str, ServerOrder] = {}  # by id
         self.duplicates_refused = rng.random() < 0.5
@@ -243,6 +251,8 @@ class Exchange:
             placed.status = CANCELED
             placed.cancelled_at = self.now()
         else:
+            placed.shown = True
+            self._moved(book, [(*_level(order), 0)])
             self._attract(placed)
         self.world.on_server(self.name, placed.status, placed.key)
         if order.tif is TimeInForce.GTC or placed.fills:
@@ -259,6 +269,13 @@ class Exchange:
 
     def hit(self, placed: ServerOrder, shares: int) -> int:
         """Let somebody trade against a resting order of ours; return how many shares that were."""
+        part = self._hit(placed, shares)
+        if part:
+            self._show(self.books[placed.order.book.market.id], [_level(placed.order)])
+        return part
+
+    def _hit(self, placed: ServerOrder, shares: int) -> int:
+        """Fill a part of a resting order of ours."""
         part = min(shares, placed.left)
         lot = self.books[placed.order.book.market.id].lot
         part = part // lot * lot
@@ -272,6 +289,40 @@ class Exchange:
         self.world.on_server(self.name, "hit", placed.key)
         self.tell(placed)
         return part
+
+    # -- the public book -----------------------------------------------------------------------------------------
+
+    def public(self, book: ServerBook) -> tuple[dict[int, int], dict[int, int]]:
+        """Return bids and asks as everybody sees them: ours rest among those of other people."""
+        bids, asks = dict(book.bids), dict(book.asks)
+        for placed in self.orders.values():
+            if placed.shown and placed.status == LIVE and placed.order.book.market.id == book.market.id:
+                side, price = _level(placed.order)
+                levels = bids if side > 0 else asks
+                levels[price] = levels.get(price, 0) + placed.left
+        return bids, asks
+
+    def _show(self, book: ServerBook, places: Iterable[tuple[int, int]]) -> None:
+        """Tell everybody of levels that changed, (side, price)."""
+        bids, asks = self.public(book)
+        levels = [(side, price, (bids if side > 0 else asks).get(price, 0)) for side, price in dict.fromkeys(places)]
+        for listener in self.on_book:
+            listener(book, levels)
+
+    def _moved(self, book: ServerBook, changes: list[Change]) -> None:
+        """Tell of a book that moved; a book that moved through a resting order of ours has traded with it first."""
+        if not changes:
+            return
+        places = [(side, price) for side, price, _ in changes]
+        for placed in list(self.orders.values()):
+            if not placed.shown or placed.order.book.market.id != book.market.id:
+                continue
+            for price, shares in book.within(placed.order):
+                if placed.status != LIVE or not (part := self._hit(placed, shares)):
+                    break
+                side, _, _ = book.take(placed.order, price, min(part, shares))
+                places += [(side, price), _level(placed.order)]
+        self._show(book, places)
 
     def _fill(self, placed: ServerOrder, price: int, shares: int, fee: int, *, maker: bool) -> None:
         order = placed.order
@@ -330,6 +381,8 @@ class Exchange:
         placed.cancelled_at = self.now()
         self.world.on_server(self.name, "canceled", placed.key or placed.id)
         self.tell(placed)
+        if placed.shown:
+            self._show(self.books[placed.order.book.market.id], [_level(placed.order)])
 
     def end_all(self) -> int:
         """Take every resting order off the book, as venues do whose client went silent."""
@@ -346,18 +399,6 @@ class Exchange:
         if not book.closed:
             self._moved(book, book.jump(ticks))
 
-    def _moved(self, book: ServerBook, changes: list[Change]) -> None:
-        """Tell of a book that moved; a book that moved through a resting order of ours has traded with it."""
-        if not changes:
-            return
-        for listener in self.on_book:
-            listener(book, changes)
-        for placed in list(self.orders.values()):
-            if placed.status == LIVE and placed.order.book.market.id == book.market.id:
-                through = book.within(placed.order)
-                if through:
-                    self.hit(placed, through[0][1])
-
     def outside_order(self, book: Book, price: int, shares: int) -> ServerOrder:
         """Somebody places an order on our account by hand."""
         order = Order("", book, Side.BUY, price, shares, TimeInForce.GTC)  # type: ignore[arg-type]
@@ -367,9 +408,11 @@ class Exchange:
 
     def outside_trade(self, book: Book, price: int, shares: int) -> None:
         """Somebody buys on our account by hand, or sells (`shares` below zero)."""
+        cash, moved = self.by_hand
+        self.by_hand = cash - cost(price, shares), moved
         self.cash -= cost(price, shares)
-        self.shares[book.index] = self.shares.get(book.index, 0) + shares
-        self.settled[book.index] = self.settled.get(book.index, 0) + shares
+        for held in (self.shares, self.settled, moved):
+            held[book.index] = held.get(book.index, 0) + shares
 
     def tell(self, placed: ServerOrder) -> None:
         for listener in self.listeners:

@@ -16,6 +16,12 @@ ENDED = ("filled", "cancelled", "expired", "rejected")
 GROWING = ("submitted", "unknown", "open", "partial")
 
 
+def money_of(side: int, price: int, size: int, fee: int) -> int:
+    """Return what one fill moves in cash, its fee included: below zero for a buy."""
+    paid = -(-price * size // MICRO) if side > 0 else -(price * size // MICRO)
+    return -paid - fee
+
+
 @dataclass(slots=True)
 class KnownFill:
     price: int
@@ -64,12 +70,7 @@ class KnownOrder:
     @property
     def money(self) -> int:
         """Cash of its fills, fees included; every fill rounds against us."""
-        total = 0
-        for fill in self.fills.values():
-            if fill.counts:
-                paid = -(-fill.price * fill.size // MICRO) if self.side > 0 else -(fill.price * fill.size // MICRO)
-                total -= paid + fill.fee
-        return total
+        return sum(money_of(self.side, f.price, f.size, f.fee) for f in self.fills.values() if f.counts)
 
 
 @dataclass(slots=True)

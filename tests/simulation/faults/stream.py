@@ -100,13 +100,15 @@ class StreamClient:
 
     def snapshot(self, book: ServerBook) -> Snapshot:
         stamp = self._loop.time_ns() if self.exchange.settles else None
-        return Snapshot(book.yes.index, tuple(book.bids.items()), tuple(book.asks.items()), stamp)
+        bids, asks = self.exchange.public(book)
+        return Snapshot(book.yes.index, tuple(bids.items()), tuple(asks.items()), stamp)
 
     def _moved(self, book: ServerBook, changes: list[Change]) -> None:
         if self.up and not self.frozen:
             levels = tuple((SIDES[side], price, total) for side, price, total in changes)
             if self.exchange.settles:  # stamped, and with the best prices named
-                best_bid, best_ask = max(book.bids, default=0), min(book.asks, default=MICRO)
+                bids, asks = self.exchange.public(book)
+                best_bid, best_ask = max(bids, default=0), min(asks, default=MICRO)
                 stamp = self._loop.time_ns()
                 self._send((Delta(book.yes.index, levels, stamp, best_bid=best_bid, best_ask=best_ask),))
             else:
@@ -197,7 +199,8 @@ class StreamClient:
     def _read(self, book: Book, asked_at: int) -> None:
         """Read a whole book over REST as it is now; the answer takes its way back."""
         there = self.exchange.books[book.market.id]
-        levels = (tuple(there.bids.items()), tuple(there.asks.items()))
+        bids, asks = self.exchange.public(there)
+        levels = (tuple(bids.items()), tuple(asks.items()))
         self._loop.after(self._median_s, self._compares, book, levels, asked_at, self._loop.time_ns())
 
     def _compares(

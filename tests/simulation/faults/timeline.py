@@ -15,6 +15,7 @@ class Timeline:
 
     def __init__(self, origin_ns: int, *, whole: bool = False) -> None:
         self.origin_ns = origin_ns
+        self.whole = whole
         self._lines: deque[tuple[int, str, str, tuple[object, ...]]] = deque(maxlen=None if whole else 200)
 
     def note(self, ns: int, who: str, what: str, *details: object) -> None:

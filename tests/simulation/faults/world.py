@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -24,13 +25,14 @@ from arbkit.core.units import NS_PER_S
 from arbkit.journal.codec import digest
 from arbkit.journal.memory import Fact
 from arbkit.risk.bounds import RiskLimits
-from tests.simulation.faults.disk import SimDisk, SimJournal
+from tests.simulation.faults.disk import Crashed, SimDisk, SimJournal
 from tests.simulation.faults.injector import Injector
 from tests.simulation.faults.invariants import Invariants, Violation
 from tests.simulation.faults.loop import FaultLoop
 from tests.simulation.faults.market import ServerBook
 from tests.simulation.faults.network import SimVenue
 from tests.simulation.faults.process import Operator, Process
+from tests.simulation.faults.seam import fell, guard
 from tests.simulation.faults.server import Exchange
 from tests.simulation.faults.setting import SimClock, a_config, a_table, some_limits
 from tests.simulation.faults.shadow import Shadow
@@ -120,6 +122,7 @@ class World:
         if tune is not None:
             tune(self)
         self.invariants = Invariants(self)
+        guard(self)
         self._plan(ids, rng)
 
     def draws(self, name: str) -> Random:
@@ -206,9 +209,12 @@ class World:
             run_virtual(self._main(), self.loop)
         except Violation:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever ends a run is told with its seed
-            told = "".join(traceback.format_exception(error))
-            self.violation = self.violation or Violation(f"seed {self.seed} ({', '.join(self.planned)}) ended:\n{told}")
+        except Crashed:  # a step of the process that the violation has ended
+            if self.violation is None:
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever ends a run is told with its seed and its time
+            with suppress(Violation):
+                self.violated("the run", f"{fell(error)}\n{''.join(traceback.format_exception(error))}")
         said = ""
         if self.violation is not None:
             said = str(self.violation)
@@ -221,7 +227,7 @@ class World:
             self.crashes,
             digest(self.facts()),
             said,
-            list(self.timeline),
+            list(self.timeline) if self.timeline.whole else [],
         )
 
     def facts(self) -> list[Fact]:
@@ -415,8 +421,14 @@ class World:
         self.say_status(exchange, book)
 
     def regrid(self, exchange: Exchange, book: ServerBook, tick: str) -> None:
-        """Change a market's tick; its book is rebuilt on the new grid, and the stream goes on as if nothing were."""
+        """Change a market's tick; its book is rebuilt on the new grid, and the stream goes on as if nothing were.
+
+        What rests off the new grid is cancelled.
+        """
         grid = Grid.of_tick(tick)
+        for order in list(exchange.orders.values()):
+            if order.rests and order.order.book.market.id == book.market.id and not grid.holds(order.order.limit):
+                exchange.end(order)
         step = grid.ranges[0][2]
         book.middle, book.home = book.middle * book.tick // step, book.home * book.tick // step
         book.grid, book.tick = grid, step
@@ -426,7 +438,7 @@ class World:
         known = self.shadow.trades[trade]
         return known.at // (DAY_S * NS_PER_S) != self.loop.time_ns() // (DAY_S * NS_PER_S)
 
-    # -- what everybody tells --------------------------------------------------------------------------------------
+    # -- what everybody tells: all that fakes call, behind one guard (`seam`) --------------------------------------
 
     def note(self, who: str, what: str, *details: object) -> None:
         self.timeline.note(self.loop.time_ns(), who, what, *details)
@@ -451,14 +463,31 @@ class World:
         self.invariants.tell("durable", facts)
         self.injector.durable([fact.fact for fact in facts])
 
+    def on_write(self, process: Process, what: str, when: str) -> None:
+        """Count down to a crash that is planned for a write of the journal."""
+        plan = self.crash_at
+        if plan is not None and not process.dead and plan[0] == (what, when):
+            plan[1] -= 1
+            if plan[1] <= 0:
+                self.crash_at = None
+                plan[2]()
+
+    def on_request(self, process: Process, request: Request) -> Exception | None:
+        """Decide what becomes of a request before it leaves; return what the client raises instead of sending it."""
+        self.injector.sends(request)
+        error = self.injector.client_error(request)
+        if error is not None:
+            self.on_bug(process, request)
+        return error
+
     def on_departure(self, request: Request) -> None:
         self.note("to " + request.venue, request.kind, request.key or request.cursor, "LOST" if request.lost else "")
         self.requests.append(request)
+        self.invariants.tell("departs", request)
         process = self.process
         entry = request.kind == "submit" and self.shadow.orders[request.key].purpose == "entry"
         if entry and process is not None and process.leaving and self.loop.time_ns() > process.leaving_at:
             self.violated("P4", f"{request.key} is entered by a process that is leaving")
-        self.invariants.tell("departs", request)
         if not request.lost and request.kind in ("submit", "cancel"):
             self.under_way.append(request)
         self.invariants.tell("tick")
@@ -480,11 +509,15 @@ class World:
 
     def on_server(self, name: str, what: str, key: str, *details: object) -> None:
         self.note(name, what, key, *details)
+        self.invariants.tell("server", name, key)
         self.invariants.tell("tick")
 
     def on_book_message(self, process: Process, message: Message) -> None:
         process.model.apply(message, self.loop.time_ns())
         self.invariants.tell("tick")
+
+    def on_lost(self, name: str) -> None:
+        self.invariants.tell("lost", name)
 
     def on_watch_bug(self) -> None:
         """A watch of the engine fails: a second later that is on record."""

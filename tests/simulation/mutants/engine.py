@@ -34,7 +34,7 @@ ENGINE = (
     mutant(
         "the_switch_stops_undoing_too",
         "killed is killed",
-        ('return self._entry(order, trade, now) if order.purpose is Purpose.ENTRY else ""', "return self._killed() or (self._entry(order, trade, now) if order.purpose is Purpose.ENTRY else '')"),
+        ("        if why := oversized(order, trade):\n", "        if why := oversized(order, trade) or self._killed():\n"),
         killed=True,
     ),
     mutant(
@@ -42,10 +42,8 @@ ENGINE = (
         "an interrupted trade is worked from its beginning",
         ("        work.interrupt()\n        for leg in trade.legs:\n", "        for leg in trade.legs:\n"),
         (
-            "        await self._together(work, [self._settle(work, index) for index in dict.fromkeys(legs)])\n"
-            "        return await self._finalize_trade(work)\n\n    def restore",
-            "        await self._together(work, [self._settle(work, index) for index in dict.fromkeys(legs)])\n"
-            "        return await self._worked(work)\n\n    def restore",
+            "not undone for\n        return await self._finalize_trade(work)\n",
+            "not undone for\n        return await self._worked(work)\n",
         ),
     ),
     mutant(
@@ -71,7 +69,7 @@ ENGINE = (
         "ids_begin_anew",
         "trades are numbered from zero in each process",
         ("        self._ordinals = count(state.count)", "        self._ordinals = count()"),
-        ('return f"{opportunity.id}.{strategy.value.lower()}.', 'return f"{opportunity.basket.id}.{strategy.value.lower()}.'),
+        ('".".join([opportunity.id, strategy', '".".join([opportunity.basket.id, strategy'),
         faults=("P4",),
     ),
     mutant(
@@ -114,7 +112,7 @@ ENGINE = (
     mutant(
         "a_failed_leg_is_swallowed",
         "gather(..., return_exceptions=True), and nobody looks",
-        ('                self._record.halt(f"{type(answer).__name__}: {answer}", answer)\n                work.notes.append(self._record.halted)', "                pass"),
+        ('                self._record.halt(f"{type(ended).__name__}: {ended}", ended)\n                work.notes.append(self._record.halted)', "                pass"),
         faults=("P7",),
     ),
     mutant(

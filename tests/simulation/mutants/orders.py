@@ -9,20 +9,21 @@ ORDERS = (
         "a_new_key_for_every_send",
         "a retry makes its own client id",
         (
-            "report = await self._venues[order.venue].submit(order)",
+            "report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))",
             "from dataclasses import replace\n\n"
-            "                anew = replace(order, client_id=f'{order.client_id}-{sending.attempts}')\n"
-            "                report = await self._venues[order.venue].submit(anew)",
+            "            anew = replace(order, client_id=f'{order.client_id}-{sending.attempts}')\n"
+            "            report = await answer(self._venues[order.venue].submit(anew), self._answer_s(work))",
         ),
     ),
     mutant(
         "a_second_key_for_a_resend_only",
         "the first send has the key of the intent, a resend another one",
         (
-            "report = await self._venues[order.venue].submit(order)",
+            "report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))",
             "from dataclasses import replace\n\n"
-            "                anew = replace(order, client_id=f'{order.client_id}-{sending.attempts}')\n"
-            "                report = await self._venues[order.venue].submit(anew if sending.attempts > 1 else order)",
+            "            anew = replace(order, client_id=f'{order.client_id}-{sending.attempts}')\n"
+            "            sent = anew if sending.attempts > 1 else order\n"
+            "            report = await answer(self._venues[order.venue].submit(sent), self._answer_s(work))",
         ),
     ),
     mutant(
@@ -122,9 +123,9 @@ ORDERS = (
         "the answer is written down together with the intent",
         ("            await self._record.durable(reducing=not adding)\n", "            pass\n"),
         (
-            "                report = await self._venues[order.venue].submit(order)\n",
-            "                report = await self._venues[order.venue].submit(order)\n"
-            "                await self._record.durable(reducing=order.purpose is not Purpose.ENTRY)\n",
+            "            report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))\n",
+            "            report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))\n"
+            "            await self._record.durable(reducing=order.purpose is not Purpose.ENTRY)\n",
         ),
     ),
     mutant(
@@ -214,6 +215,20 @@ ORDERS = (
         ("        order = self\n        for fill in report.fills:\n", "        order = replace(self, fills=report.fills)\n        for fill in report.fills:\n"),
         ("        if known and len(order.fills) < len(known[0].fills):\n", "        if False:\n"),
         faults=("W5", "W8"),
+    ),
+    mutant(
+        "an_end_is_written_before_its_fills",
+        "the order is over: that first, what it has filled follows",
+        (
+            "        for known, fill in heard:\n"
+            "            self._count(known, fill)\n"
+            "        if (after.status, after.reason) != (order.status, order.reason):\n"
+            '            self._record.note("order.status", after.client_id, status=after.status.value, reason=after.reason)\n',
+            "        if (after.status, after.reason) != (order.status, order.reason):\n"
+            '            self._record.note("order.status", after.client_id, status=after.status.value, reason=after.reason)\n'
+            "        for known, fill in heard:\n"
+            "            self._count(known, fill)\n",
+        ),
     ),
     mutant(
         "a_void_is_ignored",

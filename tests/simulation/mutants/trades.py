@@ -14,11 +14,11 @@ TRADES = (
         "one_leg_fails_and_the_other_is_forgotten",
         "one except around both legs: the attempt failed, nothing happened",
         (
-            "        for answer in await asyncio.gather(*steps, return_exceptions=True):\n"
-            "            if isinstance(answer, Exception):\n",
+            "        for ended in await asyncio.gather(*steps, return_exceptions=True):\n"
+            "            if isinstance(ended, Exception):\n",
             "        before = work.trade\n"
-            "        for answer in await asyncio.gather(*steps, return_exceptions=True):\n"
-            "            if isinstance(answer, Exception):\n"
+            "        for ended in await asyncio.gather(*steps, return_exceptions=True):\n"
+            "            if isinstance(ended, Exception):\n"
             "                work.trade = before\n",
         ),
         faults=("P7",),
@@ -37,6 +37,23 @@ TRADES = (
             '                if True:\n                    return ""\n                if any(',
         ),
         faults=("V6",),
+    ),
+    mutant(
+        "an_order_in_doubt_is_undone_around",
+        "it did not answer, so it holds nothing: out with the other leg",
+        (
+            "        if work.unresolved():\n"
+            "            return self._escalate(work, self._unknown_orders(work))\n"
+            "        if not is_even(work.trade) and",
+            "        if not is_even(work.trade) and",
+        ),
+        faults=("V1", "V11"),
+    ),
+    mutant(
+        "an_undo_knows_no_bound_on_exposure",
+        "the bound is for entries, an undo only makes it smaller",
+        ('self._completes(order, trade) if order.purpose is Purpose.COMPLETE else ""', '""'),
+        faults=("V15",),
     ),
     mutant(
         "an_undo_at_any_price",
@@ -58,6 +75,7 @@ TRADES = (
         "try until it is done",
         ("        while not self._too_late(work):\n            if not targets", "        while True:\n            if not targets"),
         ("            if self._too_late(work, self._retry_ns):\n                break\n", ""),
+        faults=("V12",),
     ),
     mutant(
         "one_lot_apart_is_even",
