@@ -32,7 +32,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_are_commands_to_try() -> None:
     assert {line.split()[0] for line in CONSOLE} == {"make", "arbkit"}
-    assert [line.split()[1] for line in CONSOLE if line.startswith("arbkit")] == ["import", "scan", "compare"]
+    assert [line.split()[1] for line in CONSOLE if line.startswith("arbkit")] == ["import", "scan", "compare", "sweep"]
     assert PYTHON
 
 
