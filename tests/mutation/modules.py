@@ -124,6 +124,18 @@ EQUIVALENT: tuple[Same, ...] = (
         "arbkit/risk/kill_switch.py",
     ),
     Same(
+        r"(text, at = said\[name\], said\.get|return 0, |return \(at if type).*",
+        r"(text, at = said\[name\], said\.get\(\"at\", -1\)|return -1, \"\"|return \(at if type.* (else|\() ?-1, .*)",
+        "no time is below nothing: 0 is later than none of them, and neither is -1",
+        "arbkit/risk/kill_switch.py",
+    ),
+    Same(
+        r"until = 0\.0",
+        r"until = -1\.0",
+        "a clock that has counted from nothing is past both",
+        "arbkit/risk/kill_switch.py",
+    ),
+    Same(
         r"alone = len\(self\._reserved\) == 1",
         r"alone = len\(self\._reserved\) == 0",
         "it only spares a walk over the others where there are none",

@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 
 from arbkit.core.errors import ConfigError
+from arbkit.risk import kill_switch
 from arbkit.risk.kill_switch import MOST_BYTES, Disk, KillFile, KillFlag
+
+if sys.platform != "win32":
+    import fcntl
 
 AT = 1_780_000_000_000_000_000
 
@@ -27,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 class BadDisk(Disk):
     """A disk on which one thing goes wrong, as often as asked."""
 
-    def __init__(self, wrong: str, error: OSError | None = None) -> None:
+    def __init__(self, wrong: str, error: Exception | None = None) -> None:
         self.wrong = wrong
         self.error = error or PermissionError(13, "Permission denied")
 
@@ -127,6 +131,17 @@ def test_a_file_of_64_kib_is_read_and_one_byte_more_is_none_of_ours(path: Path) 
     assert KillFile(path).engaged() == f"{path} is there and says nothing that can be read"
 
 
+def test_a_file_that_is_too_long_is_none_of_ours_however_well_its_end_reads(path: Path) -> None:
+    path.write_bytes(b"\n" * MOST_BYTES + b'{"reason": "x"}\n\n\n')
+    assert KillFile(path).engaged() == f"{path} is there and says nothing that can be read"
+
+
+def test_a_reason_that_a_person_spread_over_several_lines_is_read(path: Path) -> None:
+    path.write_text(json.dumps({"at": AT, "reason": "looks wrong"}, indent=2))
+    assert KillFile(path).reasons() == ("looks wrong",)
+    assert KillFile(path).engaged() == "looks wrong"
+
+
 def test_a_folder_or_a_broken_link_in_its_place_is_a_thrown_switch(path: Path) -> None:
     path.mkdir()
     assert "is there and cannot be read" in KillFile(path).engaged()
@@ -181,6 +196,26 @@ def test_a_switch_that_cannot_be_written_is_thrown_in_this_process_and_says_so(p
 def test_a_switch_that_cannot_be_looked_at_is_written_all_the_same(path: Path) -> None:
     KillFile(path, BadDisk("exists")).engage("stop", AT)
     assert KillFile(path).engaged() == "stop"
+
+
+class Blind(BadDisk):
+    """A disk on which nobody can tell what is there, and on which one thing more goes wrong."""
+
+    def exists(self, path: Path) -> bool:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_switch_that_cannot_be_looked_at_is_made_whole_before_it_is_added_to(path: Path) -> None:
+    KillFile(path, Blind("append")).engage("stop", AT)
+    assert KillFile(path).reasons() == ("stop",)
+
+
+def test_what_is_told_is_why_the_reason_was_not_written_whatever_else_goes_wrong(path: Path) -> None:
+    kill = KillFile(path, Blind("create", OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        kill.engage("stop", AT)
+    assert kill.unwritten == "[Errno 28] No space left on device"
+    assert kill.engaged() == f"stop (this process only: {path} could not be written)"
 
 
 def test_a_missing_folder_is_made_to_throw_the_switch(tmp_path: Path) -> None:
@@ -259,6 +294,18 @@ def test_a_release_that_cannot_be_kept_is_none(path: Path, wrong: str) -> None:
     assert kill.engaged() == "stop"
 
 
+def test_a_release_that_did_not_come_to_the_disk_leaves_no_word_on_record_and_the_next_one_is_read(path: Path) -> None:
+    KillFile(path).engage("stop", AT)
+    kill = KillFile(path, disk := BadDisk("sync"))
+    with pytest.raises(PermissionError):
+        kill.release("seen", AT + 1)
+    assert kill.log_path.read_bytes() == b""
+    assert not kill.released_after(0)
+    disk.wrong = ""
+    kill.release("seen to", AT + 2)
+    assert json.loads(kill.log_path.read_bytes()) == {"at": AT + 2, "engaged": "stop", "released": "seen to"}
+
+
 def test_releasing_what_was_not_thrown_changes_nothing(path: Path) -> None:
     KillFile(path).release("seen", AT)
     assert list(path.parent.iterdir()) == []
@@ -318,6 +365,29 @@ def test_an_empty_file_that_a_person_released_does_not_come_back_and_one_that_va
     assert kill.engaged() == "stop"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the kind of an open file is read from /proc")
+def test_somebody_who_is_quicker_with_a_full_disk_is_kept_and_the_reason_follows_when_there_is_room(path: Path) -> None:
+    class Quicker(FullDisk):
+        """Another process throws it between the reason that finds no room and the empty file."""
+
+        looks = 0
+
+        def exists(self, path: Path) -> bool:
+            there = super().exists(path)
+            self.looks += 1
+            if self.looks == 2:
+                KillFile(path).engage("the quicker", AT)
+            return there
+
+    kill = KillFile(path, disk := Quicker())
+    kill.engage("the slower", AT)
+    assert kill.engaged() == "the quicker"
+    assert kill.unwritten == "[Errno 28] No space left on device"
+    disk.full = False
+    assert kill.engaged() == "the quicker"
+    assert kill.reasons() == ("the quicker", "the slower")
+
+
 @pytest.mark.parametrize("wrong", ["append", "sync"])
 def test_a_second_reason_that_cannot_be_added_is_told_and_the_first_stays(path: Path, wrong: str) -> None:
     KillFile(path).engage("first", AT)
@@ -367,11 +437,80 @@ def test_a_throw_in_the_very_moment_of_a_release_is_not_lost(path: Path) -> None
     assert kill.engaged() == "stop"
 
 
-def test_a_process_that_holds_the_file_and_does_nothing_holds_up_no_stop(path: Path) -> None:
+class Clock:
+    """Time that passes when somebody sleeps, by a whole tick at least, and by `step` when somebody asks for it."""
+
+    def __init__(self, tick: float = 0.0, step: float = 0.0) -> None:
+        self.now, self.tick, self.step = 0.0, tick, step
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += max(seconds, self.tick)
+
+
+locks = pytest.mark.skipif(sys.platform == "win32", reason="there nobody can remove a file that is open")
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether somebody keeps others from the file that is at a path now."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@locks
+@pytest.mark.parametrize("tick", [0.001, 0.25])
+def test_a_process_that_holds_the_file_and_does_nothing_holds_up_a_stop_for_half_a_second_at_most(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tick: float
+) -> None:
+    monkeypatch.setattr(kill_switch, "time", clock := Clock(tick))
     KillFile(path).engage("first", AT)
     with Disk().held(path):
         KillFile(path).engage("second", AT + 1)
+    assert 0.5 <= clock.now < 0.51
     assert KillFile(path).reasons() == ("first", "second")
+
+
+def test_nobody_waits_for_a_file_that_is_not_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill_switch, "time", clock := Clock(step=0.01))
+    with Disk().held(path):
+        assert clock.now < 0.1
+    assert list(path.parent.iterdir()) == []
+
+
+@locks
+def test_a_file_is_kept_from_others_while_it_is_held_and_no_longer(path: Path) -> None:
+    path.write_bytes(b"")
+    with Disk().held(path):
+        assert is_held(path)
+    assert not is_held(path)
+
+
+@locks
+def test_a_file_that_another_took_the_place_of_is_not_the_one_that_is_held(path: Path) -> None:
+    later = path.with_name("later")
+    for each in (path, later):
+        each.write_bytes(each.name.encode())
+
+    class Replaced(type(path)):  # type: ignore[misc]
+        """Another file is there by the time that the first one is locked."""
+
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            if later.exists():
+                later.replace(path)
+            return path.stat(follow_symlinks=follow_symlinks)
+
+    with Disk().held(Replaced(path)):
+        assert path.read_bytes() == b"later"
+        assert is_held(path)
+    assert not is_held(path)
 
 
 def test_two_who_throw_it_at_once_are_both_kept(path: Path) -> None:
@@ -406,6 +545,15 @@ def test_a_file_that_is_full_of_reasons_stays_thrown_and_says_that_it_takes_no_m
     assert kill.engaged() == "x" * 65_400
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_last_reason_fills_a_file_to_its_last_byte_and_no_further(path: Path, more: int) -> None:
+    KillFile(path).engage("first", AT)
+    line = path.stat().st_size
+    KillFile(path).engage("second".ljust(MOST_BYTES - 2 * line + len("first") + more, "d"), AT)
+    assert len(KillFile(path).reasons()) == 2 - more
+    assert path.stat().st_size == (line if more else MOST_BYTES)
+
+
 @pytest.mark.parametrize("make", [KillFile, lambda _: KillFlag()])
 def test_the_record_of_releases_tells_whether_one_came_later(
     path: Path, make: Callable[[Path], KillFile | KillFlag]
@@ -423,9 +571,27 @@ def test_a_record_of_releases_that_cannot_be_read_proves_none_and_a_long_one_is_
     kill = KillFile(path)
     kill.log_path.write_bytes(b'[]\nnull\n"released"\n{"released": 7, "at": 9}\n{"at": 9}\n{"released": "x"}\n\xff\n')
     assert not kill.released_after(0)
+    kill.log_path.write_bytes(
+        b'{"at": "9", "released": "x"}\n{"at": 9.5, "released": "x"}\n{"at": true, "released": "x"}\n'
+    )
+    assert not kill.released_after(0)
     kill.log_path.write_bytes(b'{"at": 7, "released": "x"}\n' * 9_999 + b'{"at": 8, "released": "x"}\n')
     assert kill.released_after(7)
-    assert not KillFile(path, BadDisk("read")).released_after(7)
+    kill.log_path.write_bytes(kill.log_path.read_bytes().rstrip())  # to its last byte
+    assert kill.released_after(7)
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), ValueError("no path"), KeyError("no file")]
+)
+def test_what_cannot_be_read_has_no_content_and_proves_no_release(path: Path, error: Exception) -> None:
+    KillFile(path).engage("stop", AT)
+    KillFile(path).release("seen", AT + 1)
+    KillFile(path).engage("stop", AT + 2)
+    kill = KillFile(path, disk := BadDisk("read", error))
+    assert (kill.content(), kill.reasons(), kill.released_after(AT)) == (b"", (), False)
+    disk.wrong = ""
+    assert (kill.reasons(), kill.released_after(AT)) == (("stop",), True)
 
 
 def test_a_flag_is_thrown_once_and_keeps_a_log() -> None:

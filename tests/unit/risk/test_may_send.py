@@ -262,3 +262,20 @@ def test_a_completion_may_add_no_unhedged_dollars_beyond_the_bound_and_may_alway
     risk = a_desk(max_exposure=1.0)
     trade = bought(running(risk, a_trade(basket=basket)), 0, "60")
     assert sent(risk, trade, completion(trade, 1, "60")) == ""  # past the bound already, and this makes it less
+
+
+def test_what_other_trades_have_in_flight_counts_for_a_completion_in_what_may_be_and_in_what_is_there() -> None:
+    basket = a_basket(min_size="5")
+    for bound, why in (
+        (66.0, ""),  # 40 there, and 65 shares at 40 cents here
+        (65.9, "limit max_exposure: 66.00 of 65.90 dollars, leg 0 alpha:m:yes"),
+        (1.0, "limit max_exposure: 66.00 of 64.00 dollars, leg 0 alpha:m:yes"),  # 60 shares of them are there already
+    ):
+        risk = a_desk(max_exposure=bound)
+        other = a_trade("u")
+        running(risk, put(other, an_order(other, 0)))
+        trade = bought(running(risk, a_trade(basket=basket)), 0, "60")
+        risk.track(trade)
+        assert sent(risk, trade, completion(trade, 1, "60")) == ""
+        more = an_order(trade, 0, "5", status=S.INTENT, purpose=Purpose.COMPLETE, key="more")
+        assert sent(risk, trade, more) == why

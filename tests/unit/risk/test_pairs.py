@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 import threading
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
@@ -222,7 +224,7 @@ def test_a_book_is_written_to_be_read_by_people_and_read_back_the_same(tmp_path:
 
 
 def test_two_who_change_a_file_at_once_are_both_kept(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "pairs.toml"
+    path = tmp_path / "very" / "deep" / "pairs.toml"
     inside, others = threading.Event(), []
 
     def slowly(book: PairBook) -> PairBook:
@@ -265,6 +267,18 @@ def test_a_file_that_somebody_does_not_let_go_is_refused_in_words(
         return book
 
     PairBook.revise(path, meanwhile)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are locked otherwise there")
+def test_where_no_file_can_be_locked_nothing_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", missing)
+    path = tmp_path / "pairs.toml"
+    with pytest.raises(OSError, match="not implemented"):
+        PairBook.revise(path, lambda book: book.with_approval(approved()))
+    assert not path.exists()
 
 
 def test_times_may_be_written_in_any_zone(tmp_path: Path) -> None:
