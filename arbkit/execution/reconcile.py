@@ -195,15 +195,16 @@ class Reconciler:
         return Reading(orders, shares, cash, tuple(strange))
 
     async def _steady(self, name: str, pause_s: float = 0.0) -> Reading:
-        """Read an account until two readings, a pause apart, agree; VenueUnavailable when it goes on moving."""
+        """Read an account until two whole readings, a pause apart, agree; VenueUnavailable when none ever do."""
         before = None
         for _ in range(2 * READS):
             reading = await self._read(name)
-            if reading == before:
+            if reading == before and reading.orders is not None:
                 return reading
             before = reading
             await asyncio.sleep(pause_s)
-        raise VenueUnavailable(f"the account at {name} moves while it is read: try again when it rests")
+        what = "moves while it is read" if reading.orders is not None else "lists open orders without an end"
+        raise VenueUnavailable(f"the account at {name} {what}: try again when it rests")
 
     async def _all_orders(self, name: str) -> tuple[VenueOrder, ...] | None:
         """Return the whole listing, every order once, or None when its pages never ended."""

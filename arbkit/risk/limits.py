@@ -2,7 +2,8 @@
 
 A trade is refused whole. Its reservation stands from the check until it is over and none of its orders can change;
 that of an escalated trade stands until a person acknowledges it, and until then nothing new is entered. Entries
-need every permission there is; orders that undo need none but to be no larger than what they undo.
+need every permission there is; orders that undo need none but to be no larger than what they undo, and to add nothing
+to what hangs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.model import Book, ExecutionResult, MultiLegTrade, Order, Outcome, Purpose, TradeLeg
-from arbkit.core.units import Cash, Size, cost
+from arbkit.core.units import MICRO, Cash, Size, cost
 from arbkit.risk.barriers import Barriers
 from arbkit.risk.bounds import Refusal, RiskLimits, at_most, barred
 from arbkit.risk.caps import fitting, leg_name, legal, over, over_caps, over_free_cash
@@ -193,9 +194,10 @@ class RiskManager:
     def may_send(self, order: Order, trade: MultiLegTrade, now: int) -> str:
         """Return why this order of a trade may not leave at `now` (ns), or nothing.
 
-        An undo order is held back only where it is larger than what it undoes, and where it could bring more unhedged
-        dollars than there are now and more than `max_exposure`: completing one leg may buy on others too. Of the
-        trade's own orders those that are only intended count as sent: they are about to be.
+        An undo order is held back where it is larger than what it undoes. One that buys may also not bring more
+        unhedged dollars than there are: by itself never, together with others of its undo (which may buy on several
+        legs) not beyond `max_exposure`. Of the trade's own orders those that are only intended count as sent: they
+        are about to be.
         """
         if why := oversized(order, trade):
             return why
@@ -210,9 +212,16 @@ class RiskManager:
             return ""
         others = sum(one.exposed for one in reserved.values() if one.trade != trade.id)
         leg = next(leg for leg in trade.legs if leg.book.name == order.book.name)
-        after = others + exposure_of(trade.with_leg(leg.with_order(order)), found.costs, intents=True)
-        bound = max(self._max_exposure, others + exposure_of(trade, found.costs))
-        refusal = over("max_exposure", after, bound, leg=leg_name(leg))
+        orders = [one for each in trade.legs for one in each.orders]
+        others_of_it = tuple(one for one in leg.orders if one.client_id != order.client_id)
+        now = exposure_of(trade.with_leg(replace(leg, orders=others_of_it)), found.costs)
+        after = exposure_of(trade.with_leg(leg.with_order(order)), found.costs, intents=True)
+        together = any(
+            one.purpose is Purpose.COMPLETE and not one.is_final for one in orders if one.client_id != order.client_id
+        )
+        if after > now and not together:
+            return f"by itself it would bring {now / MICRO:.2f} unhedged dollars to {after / MICRO:.2f}"
+        refusal = over("max_exposure", others + after, max(self._max_exposure, others + now), leg=leg_name(leg))
         return str(refusal) if refusal else ""
 
     def _entry(self, order: Order, trade: MultiLegTrade, now: int) -> str:

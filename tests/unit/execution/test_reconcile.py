@@ -285,3 +285,20 @@ def test_a_lost_venue_that_comes_back_with_another_clock_is_not_entered_at(world
         assert "clock differs" in (await world.trade())[1]
 
     world.run(steps)
+
+
+def test_an_account_is_not_opened_on_a_listing_of_orders_that_has_no_end() -> None:
+    world = World()
+    open_orders = world.rig.alpha.open_orders
+
+    async def circles(cursor: str = "") -> Page:
+        return Page((await open_orders("")).rows, "again")
+
+    world.rig.alpha.open_orders = circles  # type: ignore[method-assign]
+
+    async def main() -> None:
+        with pytest.raises(VenueUnavailable, match="lists open orders without an end"):
+            await world.engine.start()
+        assert "account.opened" not in [fact.fact for fact in world.rig.journal.facts if fact.key == "alpha"]
+
+    virtual(main())

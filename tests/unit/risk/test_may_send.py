@@ -254,7 +254,8 @@ def test_a_completion_may_add_no_unhedged_dollars_beyond_the_bound_and_may_alway
     for bound, may in ((25.9, False), (26.0, True)):  # 65 shares at 40 cents with nothing against them
         risk = a_desk(max_exposure=bound)
         trade = bought(running(risk, a_trade(basket=basket)), 0, "60")
-        why = sent(risk, trade, an_order(trade, 0, "5", status=S.INTENT, purpose=Purpose.COMPLETE, key="more"))
+        more = an_order(trade, 0, "5", status=S.INTENT, purpose=Purpose.COMPLETE, key="more")
+        why = sent(risk, put(trade, completion(trade, 1, "65")), more)
         assert (why == "") is may
         if why:
             assert "max_exposure: 26.00 of 25.90 dollars, leg 0" in why
@@ -262,6 +263,18 @@ def test_a_completion_may_add_no_unhedged_dollars_beyond_the_bound_and_may_alway
     risk = a_desk(max_exposure=1.0)
     trade = bought(running(risk, a_trade(basket=basket)), 0, "60")
     assert sent(risk, trade, completion(trade, 1, "60")) == ""  # past the bound already, and this makes it less
+
+
+@pytest.mark.parametrize("status", [None, S.CANCELLED, S.REJECTED])
+def test_a_completion_whose_others_have_ended_adds_nothing_to_what_hangs(status: OrderStatus | None) -> None:
+    risk = a_desk()
+    trade = bought(running(risk, a_trade(basket=a_basket(min_size="5"))), 0, "60")
+    if status is not None:
+        trade = put(trade, an_order(trade, 1, "65", status=status, purpose=Purpose.COMPLETE))
+    more = an_order(trade, 0, "5", status=S.INTENT, purpose=Purpose.COMPLETE, key="more")
+    assert sent(risk, trade, more) == "by itself it would bring 24.00 unhedged dollars to 26.00"
+    unknown = an_order(trade, 0, "5", status=S.UNKNOWN, purpose=Purpose.COMPLETE, key="more")
+    assert sent(risk, trade, unknown) == "by itself it would bring 24.00 unhedged dollars to 26.00"  # sent again
 
 
 def test_what_other_trades_have_in_flight_counts_for_a_completion_in_what_may_be_and_in_what_is_there() -> None:
@@ -278,4 +291,4 @@ def test_what_other_trades_have_in_flight_counts_for_a_completion_in_what_may_be
         risk.track(trade)
         assert sent(risk, trade, completion(trade, 1, "60")) == ""
         more = an_order(trade, 0, "5", status=S.INTENT, purpose=Purpose.COMPLETE, key="more")
-        assert sent(risk, trade, more) == why
+        assert sent(risk, put(trade, completion(trade, 1, "65")), more) == why
