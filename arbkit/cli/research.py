@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from arbkit.backtest.scenario import Scenario
     from arbkit.core.config import ExecutionConfig
 
+Strategies = Annotated[str, typer.Option(help="Any of market,limit,hybrid.")]
+Latencies = Annotated[str | None, typer.Option("--latency-ms", help="One way to the venue: 20,100.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="config.x=... or scenario.y=...")]
+Study = Annotated[str | None, typer.Option(help="sample:5s decides at fixed times instead of episodes.")]
+Mode = Annotated[str, typer.Option(help="each or portfolio.")]
+Seed = Annotated[int, typer.Option(help="First seed of the keyed draws.")]
+Seeds = Annotated[int, typer.Option(min=1, help="How many seeds.")]
 Kinds = Annotated[str, typer.Option("--kinds", help="Which baskets: complement, outcomes, cross_venue.")]
 MinEdge = Annotated[float | None, typer.Option("--min-edge", help="Dollars per basket share (0.0001).")]
 Edge = Annotated[str | None, typer.Option("--edge", help="net (the default) or gross of fees.")]
@@ -150,18 +157,18 @@ def scan(
 @app.command()
 def compare(
     tape: Annotated[Path, typer.Argument(help="A tape folder.")],
-    strategies: Annotated[str, typer.Option(help="Any of market,limit,hybrid.")] = "market,limit,hybrid",
+    strategies: Strategies = "market,limit,hybrid",
     kinds: Kinds = ALL_KINDS,
-    latency_ms: Annotated[str | None, typer.Option("--latency-ms", help="One way to the venue: 20,100.")] = None,
+    latency_ms: Latencies = None,
     min_edge: MinEdge = None,
     edge: Edge = None,
     rearm_s: Rearm = 1.0,
     assume_fees: Assume = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="config.x=... or scenario.y=...")] = None,
-    study: Annotated[str | None, typer.Option(help="sample:5s decides at fixed times instead of episodes.")] = None,
-    mode: Annotated[str, typer.Option(help="each or portfolio.")] = "each",
-    seed: Annotated[int, typer.Option(help="First seed of the keyed draws.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    set_: Settings = None,
+    study: Study = None,
+    mode: Mode = "each",
+    seed: Seed = 0,
+    seeds: Seeds = 1,
     json_file: Json = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report here, one file.")] = None,
 ) -> None:
@@ -225,18 +232,18 @@ def _json(text: str) -> Any:
 def sweep(
     tape: Annotated[Path, typer.Argument(help="A tape folder.")],
     grid: Annotated[list[str], typer.Option("--grid", help="config.x=0.0,0.01 or scenario.y=through,front.")],
-    strategies: Annotated[str, typer.Option(help="Any of market,limit,hybrid.")] = "market,limit,hybrid",
+    strategies: Strategies = "market,limit,hybrid",
     kinds: Kinds = ALL_KINDS,
-    latency_ms: Annotated[str | None, typer.Option("--latency-ms", help="One way to the venue: 20,100.")] = None,
+    latency_ms: Latencies = None,
     min_edge: MinEdge = None,
     edge: Edge = None,
     rearm_s: Rearm = 1.0,
     assume_fees: Assume = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="config.x=... or scenario.y=...")] = None,
-    study: Annotated[str | None, typer.Option(help="sample:5s decides at fixed times instead of episodes.")] = None,
-    mode: Annotated[str, typer.Option(help="each or portfolio.")] = "each",
-    seed: Annotated[int, typer.Option(help="First seed of the keyed draws.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    set_: Settings = None,
+    study: Study = None,
+    mode: Mode = "each",
+    seed: Seed = 0,
+    seeds: Seeds = 1,
     cache: Annotated[Path | None, typer.Option(help="Where results are kept and found again.")] = None,
     json_file: Json = None,
 ) -> None:
