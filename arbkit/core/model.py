@@ -14,6 +14,14 @@ from arbkit.core.errors import DataError, InvariantViolation
 from arbkit.core.grid import Grid
 from arbkit.core.units import MICRO, Cash, Price, Size
 
+_set = object.__setattr__  # of values that are frozen: in `__post_init__` alone
+
+
+def _counted() -> Any:
+    """Return a field that follows from the others: counted once, when the value is made, for the hot path asks often."""
+    return field(init=False, repr=False, compare=False)
+
+
 # -- markets and books ---------------------------------------------------------------------------------------
 
 Void = Literal["half", "refund", "last_price", "none"]
@@ -83,14 +91,14 @@ class Book:
     outcome: Literal["yes", "no"]
     mirror: int
     recorded: bool = True
+    venue: str = _counted()
+    market_name: str = _counted()  # "venue:market"
+    name: str = _counted()  # "venue:market:outcome"
 
-    @property
-    def venue(self) -> str:
-        return self.market.venue
-
-    @property
-    def name(self) -> str:
-        return f"{self.market.venue}:{self.market.id}:{self.outcome}"
+    def __post_init__(self) -> None:
+        _set(self, "venue", self.market.venue)
+        _set(self, "market_name", f"{self.market.venue}:{self.market.id}")
+        _set(self, "name", f"{self.market_name}:{self.outcome}")
 
 
 class Pair(NamedTuple):
@@ -164,6 +172,11 @@ class Basket:
     min_size: Size
     lot: Size
     assumed: tuple[str, ...] = ()
+    pair: str = _counted()  # the markets that legs over two venues rest on, "venue:market|venue:market", or nothing
+
+    def __post_init__(self) -> None:
+        crosses = self.kind is Kind.CROSS_VENUE or len({leg.venue for leg in self.legs}) > 1
+        _set(self, "pair", "|".join(sorted({leg.market_name for leg in self.legs})) if crosses else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,19 +330,19 @@ class Order:
     status: OrderStatus = S.INTENT
     fills: tuple[Fill, ...] = ()
     reason: str = ""
+    venue: str = _counted()
+    filled: Size = _counted()  # shares, voided fills left out
+    is_final: bool = _counted()
 
-    @property
-    def venue(self) -> str:
-        return self.book.market.venue
+    def __post_init__(self) -> None:
+        _set(self, "venue", self.book.venue)
+        _set(self, "filled", sum([fill.size for fill in self.fills if fill.counts]))
+        _set(self, "is_final", self.status in TERMINAL)
 
     @property
     def standing(self) -> tuple[Fill, ...]:
         """The fills that were not voided."""
         return tuple(fill for fill in self.fills if fill.counts)
-
-    @property
-    def filled(self) -> Size:
-        return Size(sum(fill.size for fill in self.fills if fill.counts))
 
     @property
     def confirmed(self) -> Size:
@@ -349,10 +362,6 @@ class Order:
     def excess(self) -> Size:
         """Shares beyond what was asked for: a venue that broke its word."""
         return Size(max(0, self.filled - self.size))
-
-    @property
-    def is_final(self) -> bool:
-        return self.status in TERMINAL
 
     def moved(self, status: OrderStatus, reason: str = "") -> Order:
         """Return the order in another status; an illegal change is an InvariantViolation."""
@@ -467,19 +476,15 @@ class TradeLeg:
     worst: Price = Price(0)
     exact: bool = True
     orders: tuple[Order, ...] = ()
+    filled: Size = _counted()  # shares filled by entry orders
+    held: Size = _counted()  # shares held now, undo orders included (bought minus sold)
+
+    def __post_init__(self) -> None:
+        _set(self, "filled", sum([order.filled for order in self.orders if order.purpose is Purpose.ENTRY]))
+        _set(self, "held", sum([order.side * order.filled for order in self.orders]))
 
     def entries(self) -> tuple[Order, ...]:
         return tuple(order for order in self.orders if order.purpose is Purpose.ENTRY)
-
-    @property
-    def filled(self) -> Size:
-        """Shares filled by entry orders."""
-        return Size(sum(order.filled for order in self.entries()))
-
-    @property
-    def held(self) -> Size:
-        """Shares held now, undo orders included (bought minus sold)."""
-        return Size(sum(order.side * order.filled for order in self.orders))
 
     @property
     def available(self) -> Size:
@@ -514,6 +519,10 @@ class TradeLeg:
             if known.client_id == order.client_id:
                 return self._with((*self.orders[:at], order, *self.orders[at + 1 :]))
         return self._with((*self.orders, order))
+
+    def without(self, client_id: str) -> TradeLeg:
+        """Return the leg as it would be if it had no order of this name."""
+        return self._with(tuple([order for order in self.orders if order.client_id != client_id]))
 
     def _with(self, orders: tuple[Order, ...]) -> TradeLeg:
         return TradeLeg(self.index, self.book, self.side, self.size, self.decision_cost, self.worst, self.exact, orders)

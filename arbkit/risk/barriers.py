@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import Book
 from arbkit.core.units import FOREVER, NS_PER_S
-from arbkit.risk.stakes import market_of
 
 
 class Barriers:
@@ -36,7 +35,7 @@ class Barriers:
     def refusal(self, books: Iterable[Book], now: int) -> str:
         """Return what bars entries on one of these books at `now`, or nothing; no time given is before every end."""
         for book in books:
-            for name in (market_of(book), book.venue):
+            for name in (book.market_name, book.venue):
                 if name in self._blocked:
                     return f"{name} is blocked: {self._blocked[name]}"
             pauses = [pause for name, pause in self._paused.items() if name.partition("/")[0] == book.venue]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from arbkit.core.model import MultiLegTrade, TradeLeg
 from arbkit.core.units import Size
 from arbkit.risk.bounds import Refusal, Unit
-from arbkit.risk.stakes import Place, Stake, intended, total
+from arbkit.risk.stakes import Place, Stake, totals
 
 
 class Cap(NamedTuple):
@@ -16,53 +17,47 @@ class Cap(NamedTuple):
 
     limit: str
     unit: Unit
+    amount: Callable[[Stake], int]
     label: Callable[[Place], str]
 
 
+SHARES, DOLLARS = attrgetter("shares"), attrgetter("dollars")
+VENUE = attrgetter("venue")
 EVERYTHING = "everything"
 CAPS = (
-    Cap("max_total_capital", "dollars", lambda _: EVERYTHING),
-    Cap("max_market_shares", "shares", lambda place: place.book),
-    Cap("max_market_capital", "dollars", lambda place: place.market),
-    Cap("max_event_capital", "dollars", lambda place: place.event),
-    Cap("max_pair_capital", "dollars", lambda place: place.pair),
-    Cap("max_venue_capital", "dollars", lambda place: place.venue),
+    Cap("max_total_capital", "dollars", DOLLARS, lambda _: EVERYTHING),
+    Cap("max_market_shares", "shares", SHARES, attrgetter("book")),
+    Cap("max_market_capital", "dollars", DOLLARS, attrgetter("market")),
+    Cap("max_event_capital", "dollars", DOLLARS, attrgetter("event")),
+    Cap("max_pair_capital", "dollars", DOLLARS, attrgetter("pair")),
+    Cap("max_venue_capital", "dollars", DOLLARS, VENUE),
 )
 
 
 def over_caps(
-    trade: MultiLegTrade, costs: Sequence[int], there: Sequence[Stake], bounds: Mapping[str, int]
+    trade: MultiLegTrade, new: Sequence[Stake], there: Sequence[Stake], bounds: Mapping[str, int]
 ) -> Iterator[Refusal]:
-    """Yield every cap that a trade passes together with the stakes that are there."""
-    new = intended(trade, costs)
-    for limit, unit, label in CAPS:
+    """Yield every cap that a trade's stakes, leg by leg, pass together with the stakes that are there."""
+    for limit, unit, amount, label in CAPS:
+        used, own, bound = totals(there, label, amount), totals(new, label, amount), bounds[limit]
         for leg, stake in zip(trade.legs, new, strict=True):
             mine = label(stake.place)
-            if not mine:
-                continue
-            used, own = (_amount(total(rows, label, mine), unit) for rows in (there, new))
-            if used + own > bounds[limit]:
-                fits = fitting(trade, own, bounds[limit] - used)
+            if mine and used[mine] + own[mine] > bound:
+                fits = fitting(trade, own[mine], bound - used[mine])
                 name = "" if mine == EVERYTHING else leg_name(leg)
-                yield Refusal(limit, used + own, bounds[limit], unit, name, fits)
+                yield Refusal(limit, used[mine] + own[mine], bound, unit, name, fits)
 
 
 def over_free_cash(
-    trade: MultiLegTrade, costs: Sequence[int], there: Sequence[Stake], free: Mapping[str, int]
+    trade: MultiLegTrade, new: Sequence[Stake], there: Sequence[Stake], free: Mapping[str, int]
 ) -> Iterator[Refusal]:
     """Yield every venue whose free cash, less all that running trades may still order there, is too little."""
-    new = intended(trade, costs)
+    used, own = totals(there, VENUE, DOLLARS), totals(new, VENUE, DOLLARS)
     for leg in trade.legs:
         venue = leg.book.venue
-        used, own = (total(rows, lambda place: place.venue, venue)[1] for rows in (there, new))
-        bound = free.get(venue, 0) - used
-        if own > bound:
-            yield Refusal("free cash", own, bound, leg=leg_name(leg), largest=fitting(trade, own, bound))
-
-
-def _amount(of: tuple[int, int], unit: Unit) -> int:
-    shares, dollars = of
-    return shares if unit == "shares" else dollars
+        bound = free.get(venue, 0) - used[venue]
+        if own[venue] > bound:
+            yield Refusal("free cash", own[venue], bound, leg=leg_name(leg), largest=fitting(trade, own[venue], bound))
 
 
 def over(limit: str, value: int, bound: int, unit: Unit = "dollars", leg: str = "") -> Refusal | None:

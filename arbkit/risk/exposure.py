@@ -83,11 +83,21 @@ def exposure_of(trade: MultiLegTrade, costs: Sequence[int] | None = None, *, int
     )
 
 
-def reach(leg: TradeLeg, *, intents: bool = False) -> Range:
-    """Return what a leg may come to hold: what it holds, less or more what its orders may still fill."""
-    open_buys = sum(may_fill(order, intents=intents) for order in leg.orders if order.side is Side.BUY)
-    open_sells = sum(may_fill(order, intents=intents) for order in leg.orders if order.side is Side.SELL)
-    return Range(leg.held - open_sells, leg.held + open_buys)
+def reach(leg: TradeLeg, *, intents: bool = False, without: str = "") -> Range:
+    """Return what a leg may come to hold: what it holds, less or more what its orders may still fill.
+
+    The order that is called `without` counts for nothing.
+    """
+    held = buys = sells = 0
+    for order in leg.orders:
+        if order.client_id == without:
+            continue
+        held += order.side * order.filled
+        if order.side is Side.BUY:
+            buys += may_fill(order, intents=intents)
+        else:
+            sells += may_fill(order, intents=intents)
+    return Range(held - sells, held + buys)
 
 
 def may_fill(order: Order, *, intents: bool = False) -> Size:
@@ -106,13 +116,11 @@ def leg_cost(leg: TradeLeg, reserved: int, *, intents: bool = False) -> Cash:
     Beyond what is reserved an order's limit takes the reservation's ratio to the cost at decision along, for its fee:
     a fee of rate·p(1 − p) or of so much per share is a smaller part of a higher price.
     """
-    known = max(reserved, leg.decision_cost)
-    bids = [
-        order.limit
-        for order in leg.orders
-        if order.side is Side.BUY and (order.filled or may_fill(order, intents=intents))
-    ]
-    dearest = cost(max(bids, default=0), leg.size)
+    known, bid = max(reserved, leg.decision_cost), 0
+    for order in leg.orders:
+        if order.side is Side.BUY and order.limit > bid and (order.filled or may_fill(order, intents=intents)):
+            bid = order.limit
+    dearest = cost(bid, leg.size)
     if dearest <= known or not leg.decision_cost:
         return Cash(max(known, dearest))
     return Cash(-(-dearest * known // leg.decision_cost))

@@ -113,7 +113,7 @@ class RiskManager:
         a time every pause, stop and day is taken as not over, and no approval as begun.
         """
         costs = tuple(costs) if costs is not None else tuple(leg.decision_cost for leg in trade.legs)
-        return next(self._refusals(trade, costs, free, now), None)
+        return next(self._refusals(trade, Reservation.of(trade, costs, now, self._unwind_ppm), free, now), None)
 
     def reserve(self, trade: MultiLegTrade, costs: Sequence[Cash], now: int | None = None) -> None:
         """Count a trade that starts now against every limit; `now` is its intent, by default when it was detected."""
@@ -133,7 +133,8 @@ class RiskManager:
 
         An escalated one keeps it, and halts entries; its result may be told again, and the last one counts.
         """
-        found = self._caught_up().get(result.trade.id)
+        self._newest.pop(result.trade.id, None)  # the result's is newer
+        found = self._reserved.get(result.trade.id)
         if found is None:
             return
         self._losses.book(found.intent_at, result.pnl - found.booked)
@@ -213,8 +214,7 @@ class RiskManager:
         others = sum(one.exposed for one in reserved.values() if one.trade != trade.id)
         leg = next(leg for leg in trade.legs if leg.book.name == order.book.name)
         orders = [one for each in trade.legs for one in each.orders]
-        others_of_it = tuple(one for one in leg.orders if one.client_id != order.client_id)
-        now = exposure_of(trade.with_leg(replace(leg, orders=others_of_it)), found.costs)
+        now = exposure_of(trade.with_leg(leg.without(order.client_id)), found.costs)
         after = exposure_of(trade.with_leg(leg.with_order(order)), found.costs, intents=True)
         together = any(
             one.purpose is Purpose.COMPLETE and not one.is_final for one in orders if one.client_id != order.client_id
@@ -262,35 +262,34 @@ class RiskManager:
         return f"kill switch: {reason}" if reason else ""
 
     def _refusals(
-        self, trade: MultiLegTrade, costs: Sequence[Cash], free: Mapping[str, Cash] | None, now: int
+        self, trade: MultiLegTrade, new: Reservation, free: Mapping[str, Cash] | None, now: int
     ) -> Iterator[Refusal]:
-        """Yield every limit that a trade passes, each looked at only when it is asked for."""
+        """Yield every limit that a trade passes with what it reserves, each looked at only when it is asked for."""
         if why := self.halted:
             yield barred("halted", why)
         if why := self._barriers.refusal([leg.book for leg in trade.legs], now):
             yield barred("barred", why)
         if why := self._pairs.refusal(trade.opportunity.basket, now, self._rules):
             yield barred("pair approval", why)
-        yield from self._losing(trade, costs, now)
-        yield from self._sizes(trade, costs)
+        yield from self._losing(trade, new.may_lose, now)
+        yield from self._sizes(trade, new.costs)
         reserved = self._caught_up().values()
         promised = [stake for one in reserved for stake in one.stakes]
-        yield from over_caps(trade, costs, (*self._stakes.rows(), *promised), self._bounds)
-        slots = sum(one.slots for one in reserved) + len(trade.legs)
+        yield from over_caps(trade, new.intended, (*self._stakes, *promised), self._bounds)
+        slots = sum([one.slots for one in reserved]) + len(trade.legs)
         if refusal := over("max_open_orders", slots, self._bounds["max_open_orders"], "orders"):
             yield refusal
         if free is not None:
-            yield from over_free_cash(trade, costs, promised, free)
+            yield from over_free_cash(trade, new.intended, promised, free)
 
-    def _losing(self, trade: MultiLegTrade, costs: Sequence[Cash], now: int) -> Iterator[Refusal]:
+    def _losing(self, trade: MultiLegTrade, own: int, now: int) -> Iterator[Refusal]:
         """Yield the bound on losses that is passed, or would be if this trade and all that run were undone."""
         running = [one for one in self._caught_up().values() if one.phase is Phase.RUNNING]
-        own = Reservation.of(trade, costs, now, self._unwind_ppm).may_lose
         if refusal := self._losses.refusal(now, own, [(one.intent_at, one.may_lose) for one in running]):
             room = refusal.bound - refusal.value + own
             yield refusal if refusal.why else replace(refusal, largest=fitting(trade, own, room))
 
-    def _sizes(self, trade: MultiLegTrade, costs: Sequence[Cash]) -> Iterator[Refusal]:
+    def _sizes(self, trade: MultiLegTrade, costs: Sequence[int]) -> Iterator[Refusal]:
         """Yield what the trade passes by itself: its size, its orders, its exposure, its cost."""
         if refusal := over("max_size", trade.size, self._max_size, "shares"):
             yield replace(refusal, largest=legal(trade, self._max_size))

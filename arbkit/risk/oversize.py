@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from arbkit.core.model import MultiLegTrade, Order, Purpose, Side, TradeLeg
+from arbkit.core.model import MultiLegTrade, Order, Purpose, Side
 from arbkit.core.units import MICRO
 from arbkit.risk.exposure import reach
 
@@ -21,21 +19,18 @@ def oversized(order: Order, trade: MultiLegTrade) -> str:
         return f"{order.client_id} is for {order.book.name}, which is no leg of {trade.id}"
     most: int
     after: int
-    before = replace(leg, orders=tuple(one for one in leg.orders if one.client_id != order.client_id))
+    with_it = reach(leg, intents=True, without=order.client_id).high + order.size
     if order.side is Side.SELL:
+        before = leg.without(order.client_id)
         most, after, what = before.available, order.size, "sells {} of {} shares that are held and settled"
     elif order.purpose is Purpose.ENTRY:
-        most, after, what = leg.size, _after(before, order), "enters {} of the {} shares of its leg"
+        most, after, what = leg.size, with_it, "enters {} of the {} shares of its leg"
     else:
         basket = trade.opportunity.basket
-        held = max(each.held for each in trade.with_leg(before).legs)
+        held = max(each.held for each in trade.with_leg(leg.without(order.client_id)).legs)
         most = held + basket.min_size + basket.lot
-        after, what = _after(before, order), "completes to {} shares, more than the {} that are missing at most"
+        after, what = with_it, "completes to {} shares, more than the {} that are missing at most"
     return f"{order.client_id} {what.format(_shares(after), _shares(most))}" if after > most else ""
-
-
-def _after(before: TradeLeg, order: Order) -> int:
-    return reach(before, intents=True).high + order.size
 
 
 def _shares(size: int) -> str:

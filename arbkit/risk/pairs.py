@@ -19,7 +19,6 @@ from arbkit.core.files import written
 from arbkit.core.model import Basket, Kind, MarketTable, Pair
 from arbkit.core.toml import read_document
 from arbkit.core.units import NS_PER_S
-from arbkit.risk.stakes import market_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FOR_EVER = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1) * NS_PER_S
@@ -128,7 +127,7 @@ class PairBook:
         """
         if basket.kind is not Kind.CROSS_VENUE and len({leg.venue for leg in basket.legs}) == 1:
             return ""
-        names = [market_of(leg) for leg in basket.legs]
+        names = [leg.market_name for leg in basket.legs]
         of = " with ".join(names)
         found = next((one for one in self.approvals if len(names) == 2 and one.markets == frozenset(names)), None)
         if found is None:

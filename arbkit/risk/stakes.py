@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from arbkit.core.model import Basket, Book, Kind, MultiLegTrade, Side, TradeLeg
+from arbkit.core.model import Book, MultiLegTrade, Side, TradeLeg
 from arbkit.core.units import Cash, cost, proceeds
 
 
@@ -32,19 +33,6 @@ def larger(one: Stake, other: Stake) -> Stake:
     return Stake(one.place, max(one.shares, other.shares), max(one.dollars, other.dollars))
 
 
-def market_of(book: Book) -> str:
-    """Return the name of a book's market."""
-    return f"{book.venue}:{book.market.id}"
-
-
-def pair_of(basket: Basket) -> str:
-    """Return the name of the pair that a basket over two venues rests on, the same whichever leg comes first."""
-    venues = {leg.venue for leg in basket.legs}
-    if basket.kind is not Kind.CROSS_VENUE and len(venues) == 1:
-        return ""
-    return "|".join(sorted(dict.fromkeys(market_of(leg) for leg in basket.legs)))
-
-
 def intended(trade: MultiLegTrade, costs: Sequence[int]) -> tuple[Stake, ...]:
     """Return what a trade may come to hold, leg by leg: its size at these costs."""
     return tuple(Stake(_place(trade, leg), leg.size, of) for leg, of in zip(trade.legs, costs, strict=True))
@@ -56,17 +44,17 @@ def taken(trade: MultiLegTrade) -> tuple[Stake, ...]:
 
 
 def _place(trade: MultiLegTrade, leg: TradeLeg) -> Place:
-    basket = trade.opportunity.basket
-    return Place(leg.book.name, market_of(leg.book), leg.book.venue, basket.event, pair_of(basket))
+    book, basket = leg.book, trade.opportunity.basket
+    return Place(book.name, book.market_name, book.venue, basket.event, basket.pair)
 
 
 def _paid(leg: TradeLeg) -> int:
-    return sum(
-        (cost(fill.price, fill.size) if order.side is Side.BUY else -proceeds(fill.price, fill.size)) + fill.fee
-        for order in leg.orders
-        for fill in order.fills
-        if fill.counts
-    )
+    paid = 0
+    for order in leg.orders:
+        for fill in order.standing:
+            paid += fill.fee
+            paid += cost(fill.price, fill.size) if order.side is Side.BUY else -proceeds(fill.price, fill.size)
+    return paid
 
 
 class Stakes:
@@ -75,6 +63,10 @@ class Stakes:
     def __init__(self, rows: Iterable[Stake] = ()) -> None:
         self._held: dict[Place, tuple[int, int]] = {}
         self.add(rows)
+
+    def __iter__(self) -> Iterator[Stake]:
+        """Yield everything held, in no order that means anything."""
+        return (Stake(place, *held) for place, held in self._held.items())
 
     def rows(self) -> tuple[Stake, ...]:
         """Return everything held, in the order of its places: equal holdings give equal rows."""
@@ -88,7 +80,7 @@ class Stakes:
     def adopt(self, book: Book, shares: int) -> None:
         """Take shares in at a dollar each, or out with their part of the capital, wherever they hang."""
         if shares > 0:
-            place = Place(book.name, market_of(book), book.venue, book.market.event or "", "")
+            place = Place(book.name, book.market_name, book.venue, book.market.event or "", "")
             self.add([Stake(place, shares, shares)])
             return
         for place in sorted(self._held):
@@ -112,7 +104,11 @@ class Stakes:
                 del self._held[place]
 
 
-def total(rows: Iterable[Stake], key: Callable[[Place], str], label: str) -> tuple[int, int]:
-    """Return the shares and the dollars of the stakes whose place has this label."""
-    found = [row for row in rows if key(row.place) == label]
-    return sum(row.shares for row in found), sum(row.dollars for row in found)
+def totals(
+    rows: Iterable[Stake], label: Callable[[Place], str], amount: Callable[[Stake], int]
+) -> defaultdict[str, int]:
+    """Return the sums of an amount (shares or dollars) by the label of the stakes' places."""
+    found: defaultdict[str, int] = defaultdict(int)
+    for row in rows:
+        found[label(row.place)] += amount(row)
+    return found

@@ -47,16 +47,16 @@ class Reservation(NamedTuple):
     @classmethod
     def of(cls, trade: MultiLegTrade, costs: Sequence[int], intent_at: int, unwind_ppm: int) -> Self:
         """Return what is promised to a trade that starts now; undoing it may lose `unwind_ppm` of its cost."""
-        decided = sum(leg.decision_cost for leg in trade.legs)
+        decided = sum([leg.decision_cost for leg in trade.legs])
         new = cls(trade.id, intent_at, tuple(costs), intended(trade, costs), decided * unwind_ppm // MICRO)
-        return new.tracked(trade)
+        return new.tracked(trade) if any(leg.orders for leg in trade.legs) else new
 
     def tracked(self, trade: MultiLegTrade) -> Self:
         """Return the reservation of the same trade in a newer state."""
         orders = [order for leg in trade.legs for order in leg.orders]
         return self._replace(
             exposed=exposure_of(trade, self.costs),
-            open_orders=sum(is_open(order) for order in orders),
+            open_orders=sum([is_open(order) for order in orders]),
             taken=taken(trade),
             closed=all(order.is_final and order.is_settled for order in orders),
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
 from arbkit.core.model import Kind
 from arbkit.core.units import Cash, cash
-from arbkit.risk.stakes import Place, Stake, Stakes, intended, larger, market_of, pair_of, taken, total
+from arbkit.risk.stakes import Place, Stake, Stakes, intended, larger, taken, totals
 from tests.unit.risk.desk import COSTS, NO_A, NO_B, YES_A, YES_B, a_basket, a_trade, bought
 
 
@@ -21,14 +22,14 @@ def test_a_leg_hangs_on_its_book_market_venue_event_and_pair() -> None:
     first, second = intended(a_trade(), COSTS)
     assert first == Stake(at("alpha:m:yes", pair="alpha:m|beta:m"), 100_000_000, cash("40"))
     assert second == Stake(at("beta:m:no", pair="alpha:m|beta:m"), 100_000_000, cash("55"))
-    assert market_of(NO_B) == "beta:m"
+    assert NO_B.market_name == "beta:m"
 
 
 def test_only_what_spans_two_venues_or_says_that_it_is_a_pair_belongs_to_one() -> None:
-    assert pair_of(a_basket(NO_B, YES_A)) == pair_of(a_basket(YES_A, NO_B)) == "alpha:m|beta:m"
-    assert pair_of(a_basket(YES_A, NO_A, kind=Kind.COMPLEMENT)) == ""
-    assert pair_of(a_basket(YES_A, YES_B, kind=Kind.OUTCOMES)) == "alpha:m|beta:m"
-    assert pair_of(a_basket(YES_A, NO_A, kind=Kind.CROSS_VENUE)) == "alpha:m"
+    assert a_basket(NO_B, YES_A).pair == a_basket(YES_A, NO_B).pair == "alpha:m|beta:m"
+    assert a_basket(YES_A, NO_A, kind=Kind.COMPLEMENT).pair == ""
+    assert a_basket(YES_A, YES_B, kind=Kind.OUTCOMES).pair == "alpha:m|beta:m"
+    assert a_basket(YES_A, NO_A, kind=Kind.CROSS_VENUE).pair == "alpha:m"
 
 
 def test_costs_that_are_not_one_for_each_leg_are_a_mistake() -> None:
@@ -58,9 +59,10 @@ def test_the_capital_of_what_went_is_exact_where_a_float_is_not() -> None:
 def test_stakes_in_one_place_add_up_and_rows_come_in_order() -> None:
     stakes = Stakes([Stake(at("b:m:yes"), 5, 50), Stake(at("a:m:yes"), 1, 10), Stake(at("b:m:yes"), 2, 7)])
     assert stakes.rows() == (Stake(at("a:m:yes"), 1, 10), Stake(at("b:m:yes"), 7, 57))
-    assert total(stakes.rows(), lambda place: place.event, "e") == (8, 67)
-    assert total(stakes.rows(), lambda place: place.venue, "b") == (7, 57)
-    assert total(stakes.rows(), lambda place: place.venue, "c") == (0, 0)
+    shares, dollars = attrgetter("shares"), attrgetter("dollars")
+    assert totals(stakes, lambda place: place.event, shares) == {"e": 8}
+    assert totals(stakes, lambda place: place.venue, dollars) == {"b": 57, "a": 10}
+    assert totals(stakes, lambda place: place.venue, dollars)["c"] == 0
 
 
 def test_freeing_takes_from_the_places_of_a_book_in_order_and_never_more_than_there_is() -> None:
