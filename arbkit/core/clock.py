@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 
 class LoopClock:
@@ -12,12 +13,15 @@ class LoopClock:
     """
 
     def __init__(self) -> None:
-        self._anchor: tuple[int, int] | None = None  # wall and monotonic, ns
+        self._anchor: int | None = None  # wall clock minus monotonic clock when first asked, ns
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._read: Callable[[], int] = self._carried  # what the time is read from while that loop runs
 
     def now(self) -> int:
         loop = asyncio.get_running_loop()
-        virtual = getattr(loop, "time_ns", None)
-        return int(virtual()) if virtual is not None else self._carried()
+        if loop is not self._loop:
+            self._loop, self._read = loop, getattr(loop, "time_ns", self._carried)
+        return self._read()
 
     def jump(self) -> int:
         """Return wall clock minus this clock, ns: 0 in virtual time, and until somebody sets the wall clock."""
@@ -27,6 +31,5 @@ class LoopClock:
 
     def _carried(self) -> int:
         if self._anchor is None:
-            self._anchor = (time.time_ns(), time.monotonic_ns())
-        wall, monotonic = self._anchor
-        return wall + time.monotonic_ns() - monotonic
+            self._anchor = time.time_ns() - time.monotonic_ns()
+        return self._anchor + time.monotonic_ns()

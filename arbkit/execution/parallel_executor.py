@@ -253,7 +253,7 @@ class ParallelExecutor(TradeDesk):
         if plans != self._plans:
             return "another trade began while free cash was asked for: the answers may be older than what it spends"
         views, basket, terms = self._views(trade), trade.opportunity.basket, self._terms
-        if reason := str(self.halted) or unhealthy(views):  # again: answers were waited for
+        if reason := self._closing or self._record.halted or unhealthy(views):  # again: answers were waited for
             return reason
         quote = basket_quote(views, basket, trade.size)
         if quote is None:

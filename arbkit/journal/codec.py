@@ -42,14 +42,18 @@ class Fact(NamedTuple):
 
 def fact_of(at: int, fact: str, key: str, data: Mapping[str, object]) -> Fact:
     """Return a fact that cannot change; TypeError for a value without one exact spelling (a float, a set, an object)."""
-    kept = tuple(sorted([(_text(name), _exact(name, value, DEPTH)) for name, value in data.items()]))
-    made: Fact = _new(Fact, (operator.index(at), _text(fact), _text(key), kept))
+    made: Fact = _new(Fact, (operator.index(at), _text(fact), _text(key), tuple(sorted(_kept(data).items()))))
     return made
 
 
 def encode(fact: Fact) -> bytes:
     """Return the one spelling of a fact, without a line end."""
     return _encoder.encode((fact.at, fact.fact, fact.key, dict(fact.data)))
+
+
+def spell(at: int, fact: str, key: str, data: Mapping[str, object]) -> bytes:
+    """Return `encode(fact_of(...))`, in half the time."""
+    return _encoder.encode((operator.index(at), _text(fact), _text(key), _kept(data)))
 
 
 def decode(number: int, body: bytes) -> Fact:
@@ -98,6 +102,14 @@ def _made(record: _Record, new: Any = _new) -> Fact:
     at, fact, key, data = record
     made: Fact = new(Fact, (at, fact, key, tuple(data.items())))
     return made
+
+
+def _kept(data: Mapping[str, object]) -> dict[str, object]:
+    """Return data whose every value is in a form that cannot change and is always written the same."""
+    return {
+        name if name.isascii() else _text(name): value if type(value) in _AS_IS else _exact(name, value, DEPTH)
+        for name, value in data.items()
+    }
 
 
 def _text(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from arbkit.core.errors import ConfigError
-from arbkit.journal.codec import Fact, encode, fact_of
+from arbkit.journal.codec import Fact, spell
 from arbkit.journal.disk import BALLAST, Disk, Head, SqliteDisk
 from arbkit.journal.lock import EngineLock
 from arbkit.journal.opening import opened
@@ -81,7 +81,7 @@ class JournalFile:
 
     def append(self, at: int, fact: str, key: str, **data: object) -> None:
         """Take one fact about `key` at `at` ns; JournalError when no more can be taken, TypeError as in memory."""
-        self._writer.append(encode(fact_of(at, fact, key, data)))
+        self._writer.append(spell(at, fact, key, data))
 
     async def durable(self, *, reducing: bool = False) -> None:
         """Wait until every fact appended so far is on disk; JournalError when it cannot be, or not in time.

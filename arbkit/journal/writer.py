@@ -49,6 +49,16 @@ def _tell(answers: Sequence[tuple[_Waiter, str]]) -> None:
         waiter.tell(refusal)
 
 
+def chained(head: Head, bodies: Iterable[bytes]) -> list[Row]:
+    """Return records as they are stored after `head`, each held to the one before it by its hash."""
+    rows = []
+    number, hashed = head
+    for body in bodies:
+        number, hashed = number + 1, link(hashed, body)
+        rows.append(Row(number, hashed, body))
+    return rows
+
+
 class GroupCommit:
     """Writes records to a `Disk`, all that are there in one commit.
 
@@ -70,13 +80,13 @@ class GroupCommit:
         self.flushes = 0
         self.unhealthy = ""
         self._disk = disk
-        self._head = head  # the last record taken
-        self._durable = head.number
+        self._head = head  # the last record on the disk
+        self._taken = head.number  # the last record of all
         self._buffer = buffer
         self._linger_s = linger_s
         self._retry_s = retry_s
         self._patience_s = patience_s
-        self._rows: list[Row] = []
+        self._bodies: list[bytes] = []  # of the records that are not on the disk
         self._waiting: list[_Waiter] = []
         self._asking: dict[asyncio.AbstractEventLoop, None] = {}  # those that will ask at the end of their turn
         self._urgent = False
@@ -85,7 +95,8 @@ class GroupCommit:
         self._given_up = not disk.hold_back()
         if self._given_up:
             self.unhealthy = NO_ROOM
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         # A daemon: a program that ends without `close` must end. JournalFile closes at the interpreter's exit.
         self._thread = threading.Thread(target=self._run, name="arbkit-journal", daemon=True)
         self._thread.start()
@@ -93,17 +104,17 @@ class GroupCommit:
     @property
     def pending(self) -> int:
         """Records that are not durable yet."""
-        return len(self._rows)
+        return len(self._bodies)
 
     def append(self, body: bytes) -> None:
         """Take one record; JournalError when it is closed or when too many wait for the disk, and from then on.
 
         What was not taken may have happened all the same: with anything after it the record would have a gap.
         """
-        with self._changed:
+        with self._lock:
             if self._refuses:
                 raise JournalError(self._refuses)
-            if len(self._rows) >= self._buffer:
+            if len(self._bodies) >= self._buffer:
                 why = self.unhealthy or "the disk is slow"
                 self._refuses = (
                     f"{self._buffer} records wait to be written: {why}; one more could not be taken, and none is before"
@@ -111,10 +122,9 @@ class GroupCommit:
                 )
                 self._health(self._refuses)
                 raise JournalError(self._refuses)
-            number, before = self._head
-            self._head = Head(number + 1, link(before, body))
-            self._rows.append(Row(*self._head, body))
-            if len(self._rows) == 1:
+            self._taken += 1
+            self._bodies.append(body)
+            if len(self._bodies) == 1:
                 self._changed.notify()
 
     async def durable(self, *, reducing: bool = False) -> None:
@@ -123,8 +133,8 @@ class GroupCommit:
         with self._changed:
             if self._refuses:
                 raise JournalError(self._refuses)
-            goal = self._head.number
-            if goal <= self._durable and not self.unhealthy:
+            goal = self._taken
+            if goal <= self._head.number and not self.unhealthy:
                 return
             waiter = _Waiter(goal, reducing, loop, loop.create_future())
             self._waiting.append(waiter)
@@ -137,7 +147,7 @@ class GroupCommit:
         except TimeoutError:
             slow = f"the disk has not answered for {self._patience_s:g} s"
             with self._changed:
-                if goal > self._durable:
+                if goal > self._head.number:
                     self._health(slow)
             raise JournalError(slow) from None
 
@@ -151,8 +161,8 @@ class GroupCommit:
             self._changed.notify()
         self._thread.join()
         self._disk.close()
-        if self._rows:
-            raise JournalError(f"{len(self._rows)} records were not kept: {self.unhealthy}")
+        if self._bodies:
+            raise JournalError(f"{len(self._bodies)} records were not kept: {self.unhealthy}")
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -169,13 +179,14 @@ class GroupCommit:
                 self._wait()
                 self._urgent = False
                 ending = self._closing
-                rows, asked = list(self._rows), len(self._waiting)
+                bodies, asked = list(self._bodies), len(self._waiting)
                 reducing = ending or any(waiter.reducing and waiter.waits for waiter in self._waiting)
+            rows = chained(self._head, bodies)
             refusal = self._write(rows, reducing)
             with self._changed:
                 if rows and not refusal:
-                    del self._rows[: len(rows)]
-                    self._durable = rows[-1].number
+                    del self._bodies[: len(rows)]
+                    self._head = Head(rows[-1].number, rows[-1].link)
                     self.flushes += 1
                 self._health(refusal or (NO_ROOM if self._given_up else ""))
                 answers = list(self._answered(asked, refusal))
@@ -186,7 +197,7 @@ class GroupCommit:
     def _wait(self) -> None:
         """Return when somebody asks, when it ends, or when records have waited long enough."""
         while not (self._urgent or self._closing):
-            if not self._rows and not self.unhealthy:
+            if not self._bodies and not self.unhealthy:
                 self._changed.wait()
             elif not self._changed.wait(self._retry_s if self.unhealthy else self._linger_s):
                 return
@@ -221,7 +232,7 @@ class GroupCommit:
         """Take out the waiters whose records are kept, and those who asked before this try and were refused."""
         still = []
         for at, waiter in enumerate(self._waiting):
-            if waiter.goal <= self._durable:
+            if waiter.goal <= self._head.number:
                 yield waiter, NO_ROOM if self._given_up and not waiter.reducing else ""
             elif at < asked:
                 yield waiter, refusal

@@ -76,10 +76,11 @@ class Disk:
 
     def exists(self, path: Path) -> bool:
         """Tell whether there is anything at a path in a folder that is there; a broken link is something."""
+        name = os.fspath(path)  # looked for before every order
         try:
-            path.lstat()
+            os.lstat(name)
         except FileNotFoundError:
-            if not stat.S_ISDIR(path.parent.stat().st_mode):
+            if not stat.S_ISDIR(os.stat(os.path.dirname(name) or ".").st_mode):  # noqa: PTH116, PTH120
                 raise
             return False
         return True
