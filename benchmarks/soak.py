@@ -14,9 +14,11 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import structs
 
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.backtest.mock_platform import Answer, MockFeed, MockFees, MockPlatform
@@ -46,12 +48,12 @@ class Platform(MockPlatform):
         report = super()._report(known)  # type: ignore[arg-type]
         since = self._clock.now() - round(SETTLES_S * NS_PER_S)
         late = [
-            replace(fill, settlement=Settlement.PROVISIONAL)
+            structs.replace(fill, settlement=Settlement.PROVISIONAL)
             if fill.at > since and int(fill.trade_id.rpartition("-")[2]) % 3 == 0
             else fill
             for fill in report.fills
         ]
-        return replace(report, fills=tuple(late))
+        return structs.replace(report, fills=tuple(late))
 
     def forget(self) -> None:
         before = self._clock.now() - round(FORGETS_S * NS_PER_S)

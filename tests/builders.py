@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any, Self
+
+from msgspec import Struct, structs
 
 from arbkit.books import meta as m
 from arbkit.core.grid import Grid
@@ -16,6 +19,11 @@ CENT = MICRO // 100
 BID, ASK = m.SIDE_BID, m.SIDE_ASK
 
 Levels = Iterable[tuple[int, int]]  # (cents, shares)
+
+
+def replace(value: Any, **changes: Any) -> Any:
+    """Return a value of the model with some fields changed, whichever kind of frozen value it is."""
+    return (structs.replace if isinstance(value, Struct) else dataclasses.replace)(value, **changes)
 
 
 def cents(value: int) -> Price:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from arbkit.core.model import ExecutionResult, Health, Kind, LegStatus, Outcome,
 from arbkit.core.units import MICRO, Cash, cash, size
 from arbkit.detection.complement import detect_binary_complement_arb
 from arbkit.detection.cross_platform import detect_cross_platform_arb
+from tests.builders import replace
 from tests.rig import NO_B, YES_A, Rig, a_market, held, virtual
 
 MARKET, LIMIT, HYBRID = ExecutionStrategy

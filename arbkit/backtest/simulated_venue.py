@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec import structs
 
 from arbkit.backtest.habits import PLAIN, Habits
 from arbkit.backtest.latency import LatencyModel
@@ -176,14 +177,14 @@ class SimulatedVenue:
         self._hear_payouts()
         for place, fill in enumerate(word.fills):
             if place == len(record.heard):
-                record.heard.append(replace(fill, at=now))
+                record.heard.append(structs.replace(fill, at=now))
                 self._known.book(order, fill)
                 if self._on_take is not None and record.levels[place]:
                     self._on_take(order.book, order.side, record.levels[place], fill.size)
             elif fill.settlement in SETTLES[record.heard[place].settlement]:
-                record.heard[place] = replace(record.heard[place], settlement=fill.settlement)
+                record.heard[place] = structs.replace(record.heard[place], settlement=fill.settlement)
                 self._known.settle(order, fill)
-        report = replace(word, fills=tuple(record.heard[: len(word.fills)]), at=now)
+        report = structs.replace(word, fills=tuple(record.heard[: len(word.fills)]), at=now)
         final = report.status in TERMINAL
         left = 0 if final else order.size - sum(fill.size for fill in record.heard)
         ours = self._desk.records.get(order.client_id) is record  # not the answer to a key used for two orders
@@ -274,7 +275,7 @@ class SimulatedVenue:
 
     def _not_known(self, word: OrderReport, answer: asyncio.Future[OrderReport]) -> None:
         if not answer.done():
-            answer.set_result(replace(word, at=self._clock.now()))
+            answer.set_result(structs.replace(word, at=self._clock.now()))
 
 
 def _paid_at(wait_s: float, resolution: Resolution) -> Resolution:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+
+from msgspec import structs
 
 from arbkit.backtest.habits import PLAIN, Gate, Habits
 from arbkit.backtest.ledger import FeesByBook, Ledger, rule_at
@@ -183,7 +185,7 @@ class VenueDesk:
         name = f"{self._name}:{order.client_id}:{place}"
         fill = Fill(name, match.price, match.size, fee, match.at, match.at, match.maker, match.row, match.model)
         if wait:
-            fill = replace(fill, settlement=Settlement.PROVISIONAL)
+            fill = structs.replace(fill, settlement=Settlement.PROVISIONAL)
             self._later(match.at + wait, partial(self._settled, record, place, match.at + wait))
         record.fills.append(fill)
         record.levels.append(match.level)
@@ -196,7 +198,7 @@ class VenueDesk:
         self._pay(at)
         failed = self._chance(record.order) < self._habits.failing
         word = Settlement.VOIDED if failed else Settlement.CONFIRMED
-        fill = record.fills[place] = replace(record.fills[place], settlement=word)
+        fill = record.fills[place] = structs.replace(record.fills[place], settlement=word)
         self.ledger.settle(record.order, fill)
         self._say(record, at)
 

@@ -6,9 +6,12 @@ its number in that table's list of books (two per market: YES, then NO). All amo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct, structs
+from msgspec.structs import force_setattr
 
 from arbkit.core.errors import DataError, InvariantViolation
 from arbkit.core.grid import Grid
@@ -276,8 +279,7 @@ SETTLES: dict[Settlement, set[Settlement]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """One execution of an order. `at` is when we learnt of it, `venue_at` when it was matched (ns).
 
     `row` and `model` are its explanation in a simulation: the row of the tape that caused it and the model that
@@ -301,8 +303,7 @@ class Fill:
         return self.settlement is not Settlement.VOIDED
 
 
-@dataclass(frozen=True, slots=True)
-class OrderReport:
+class OrderReport(Struct, frozen=True):
     """What a venue says of one order: its status and all fills so far, oldest first."""
 
     client_id: str
@@ -312,8 +313,7 @@ class OrderReport:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """One order of a leg, and what has happened to it so far.
 
     Always a limit order counted in shares; `client_id` is fixed before the first send and names it for ever.
@@ -330,14 +330,16 @@ class Order:
     status: OrderStatus = S.INTENT
     fills: tuple[Fill, ...] = ()
     reason: str = ""
-    venue: str = _counted()
-    filled: Size = _counted()  # shares, voided fills left out
-    is_final: bool = _counted()
+    filled: Size = Size(0)  # shares, voided fills left out: counted here, whatever is given
+    is_final: bool = False  # likewise
 
     def __post_init__(self) -> None:
-        _set(self, "venue", self.book.venue)
-        _set(self, "filled", sum([fill.size for fill in self.fills if fill.counts]))
-        _set(self, "is_final", self.status in TERMINAL)
+        force_setattr(self, "filled", sum([fill.size for fill in self.fills if fill.counts]) if self.fills else 0)
+        force_setattr(self, "is_final", self.status in TERMINAL)
+
+    @property
+    def venue(self) -> str:
+        return self.book.venue
 
     @property
     def standing(self) -> tuple[Fill, ...]:
@@ -393,7 +395,7 @@ class Order:
             if {known.settlement, fill.settlement} == {Settlement.CONFIRMED, Settlement.VOIDED}:
                 raise InvariantViolation(f"{self.client_id}: fill {fill.trade_id} was {known.settlement}, then not")
             return self
-        fills = (*self.fills[:at], replace(known, settlement=fill.settlement), *self.fills[at + 1 :])
+        fills = (*self.fills[:at], structs.replace(known, settlement=fill.settlement), *self.fills[at + 1 :])
         if not fill.counts and self.status is S.FILLED:
             return self._with(self._next(S.CANCELLED), fills, f"fill {fill.trade_id} was voided")
         return self._with(self.status, fills)
@@ -405,7 +407,7 @@ class Order:
         return status
 
     def _with(self, status: OrderStatus, fills: tuple[Fill, ...], reason: str = "") -> Order:
-        """Return the order with what can change of it, in half the time that `dataclasses.replace` takes."""
+        """Return the order with what can change of it, in less time than `structs.replace` takes."""
         return Order(
             self.client_id,
             self.book,
@@ -460,8 +462,7 @@ class LegStatus(StrEnum):
     EMPTY = "empty"  # every order ended and nothing was filled
 
 
-@dataclass(frozen=True, slots=True)
-class TradeLeg:
+class TradeLeg(Struct, frozen=True):
     """One side of a trade: `size` shares of one book, and the orders that work on it.
 
     `decision_cost` is what `size` shares cost (BUY) in the book as received at decision, `worst` the price of the
@@ -476,12 +477,12 @@ class TradeLeg:
     worst: Price = Price(0)
     exact: bool = True
     orders: tuple[Order, ...] = ()
-    filled: Size = _counted()  # shares filled by entry orders
-    held: Size = _counted()  # shares held now, undo orders included (bought minus sold)
+    filled: Size = Size(0)  # shares filled by entry orders: counted here, whatever is given
+    held: Size = Size(0)  # shares held now, undo orders included (bought minus sold): likewise
 
     def __post_init__(self) -> None:
-        _set(self, "filled", sum([order.filled for order in self.orders if order.purpose is Purpose.ENTRY]))
-        _set(self, "held", sum([order.side * order.filled for order in self.orders]))
+        force_setattr(self, "filled", sum([one.filled for one in self.orders if one.purpose is Purpose.ENTRY]))
+        force_setattr(self, "held", sum([one.side * one.filled for one in self.orders]))
 
     def entries(self) -> tuple[Order, ...]:
         return tuple(order for order in self.orders if order.purpose is Purpose.ENTRY)
@@ -552,8 +553,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class MultiLegTrade:
+class MultiLegTrade(Struct, frozen=True):
     """One attempt to turn an opportunity into a basket, by one strategy."""
 
     id: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from arbkit.core.model import (
     ArbitrageOpportunity,
     Basket,
@@ -86,10 +88,10 @@ def _at(trade: MultiLegTrade, quote: BasketQuote) -> MultiLegTrade:
         exact = quote.exact and opportunity.exact
         opportunity = replace(opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact)
     legs = tuple(
-        replace(leg, size=quote.size, decision_cost=of.cost, worst=of.worst, exact=of.exact)
+        structs.replace(leg, size=quote.size, decision_cost=of.cost, worst=of.worst, exact=of.exact)
         for leg, of in zip(trade.legs, quote.legs, strict=True)
     )
-    return replace(trade, opportunity=opportunity, legs=legs)
+    return structs.replace(trade, opportunity=opportunity, legs=legs)
 
 
 def _too_small(basket: Basket, size: int) -> str:

@@ -7,8 +7,10 @@ open. Applying the same facts twice to two states gives equal states.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from arbkit.core.errors import JournalDamaged
 from arbkit.core.model import (
@@ -266,7 +268,7 @@ class State:
     def _status(self, fact: Fact, data: dict[str, Any]) -> None:
         order = self.orders[fact.key].moved(OrderStatus(data["status"]), data["reason"])
         if order.reason != (data["reason"] or order.reason):  # it had that status already
-            order = replace(order, reason=data["reason"])
+            order = structs.replace(order, reason=data["reason"])
         self._changed(order)
 
     def _cancel(self, fact: Fact, _data: dict[str, Any]) -> None:
@@ -299,7 +301,7 @@ class State:
     def _settled(self, fact: Fact, data: dict[str, Any]) -> None:
         order = self.orders[fact.key]
         known = next(fill for fill in order.fills if fill.trade_id == data["id"])
-        changed = replace(known, settlement=Settlement(data["settlement"]))
+        changed = structs.replace(known, settlement=Settlement(data["settlement"]))
         self._changed(order.with_fill(changed))
         if known.counts and not changed.counts:
             self.ledger.unbook(order, known)

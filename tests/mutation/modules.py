@@ -97,9 +97,6 @@ EQUIVALENT: tuple[Same, ...] = (
         "arbkit/risk/bounds.py",
     ),
     Same(
-        "continue", "break", "pair and event are the basket's: where one leg has none, none has", "arbkit/risk/caps.py"
-    ),
-    Same(
         r"return legal\(trade, max\(0, room\) .*",
         r"return legal\(trade, max\( ?-1, room\) .*",
         "a size below nothing is no more legal than nothing",
@@ -112,9 +109,9 @@ EQUIVALENT: tuple[Same, ...] = (
         "arbkit/risk/exposure.py",
     ),
     Same(
-        r"dearest = cost\(max\(bids, default=0\), leg\.size\)",
-        r"dearest = cost\(max\(bids, default= -1\), leg\.size\)",
-        "what is known is at least nothing, and the larger counts",
+        r"known, bid = max\(reserved, leg\.decision_cost\), 0",
+        r"known, bid = max\(reserved, leg\.decision_cost\), (1|-1)",
+        "what is known is at least nothing, and the larger counts; a bid is a millionth at least",
         "arbkit/risk/exposure.py",
     ),
     Same(

@@ -7,7 +7,6 @@ the newest word has arrived the order is what the venue says.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -29,6 +28,7 @@ from arbkit.core.units import MICRO, Cash, Price, Size, cost
 from arbkit.execution.work import Work
 from arbkit.journal.fold import fold, named_books, snapshot
 from arbkit.journal.memory import Fact
+from tests.builders import replace
 from tests.rig import YES_A, Rig, virtual
 
 S = OrderStatus

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 from hypothesis import assume, given, settings
@@ -18,6 +17,7 @@ from arbkit.risk.daily import NS_PER_DAY, Losses, day_of
 from arbkit.risk.exposure import exposure, exposure_of, largest_exposed, reach, worst_exposure
 from arbkit.risk.limits import RiskManager
 from arbkit.risk.pairs import PairBook
+from tests.builders import replace
 from tests.unit.risk.desk import (
     NO_A,
     NO_B,

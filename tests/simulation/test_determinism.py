@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ from arbkit.history.synthetic import SyntheticSpec
 from arbkit.history.tape import Tape
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal
-from tests.builders import shares
+from tests.builders import replace, shares
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKET, LIMIT, HYBRID = ExecutionStrategy.MARKET, ExecutionStrategy.LIMIT, ExecutionStrategy.HYBRID

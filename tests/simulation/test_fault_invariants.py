@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from arbkit.core.model import Order, OrderReport, OrderStatus, Settlement
 from arbkit.core.units import MICRO, Price
+from tests.builders import replace
 from tests.simulation.faults.disk import SimJournal
 from tests.simulation.faults.market import ServerBook
 from tests.simulation.faults.network import SimVenue

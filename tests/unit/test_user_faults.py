@@ -7,7 +7,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from arbkit.journal.store import JournalFile
 from arbkit.readiness import confirmation
 from arbkit.risk.limits import RiskLimits
 from arbkit.wiring.settings import check_settings, read_settings, worst_case
+from tests.builders import replace
 from tests.rig import NO_B, YES_A, Rig, virtual
 from tests.unit.test_settings import DEMO, EVERY_LIMIT, HEX, LIVE, TOP
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from arbkit.core.errors import OrderRejected, OrderStateUnknown
 from arbkit.core.model import TERMINAL, Order, OrderReport, OrderStatus, Side, TimeInForce
-from tests.builders import cents, shares
+from tests.builders import cents, replace, shares
 from tests.venues.rigs import RIGS, Rig, buy
 
 GTC = TimeInForce.GTC

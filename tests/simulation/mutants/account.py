@@ -64,7 +64,7 @@ ACCOUNT = (
         (
             "    def _count(self, order: Order, fill: Fill, sign: int) -> None:\n",
             "    def _count(self, order: Order, fill: Fill, sign: int) -> None:\n"
-            "        from dataclasses import replace\n\n"
+            "        from msgspec.structs import replace\n\n"
             "        fill = replace(fill, fee=Cash(0))\n",
         ),
     ),
@@ -88,14 +88,14 @@ ACCOUNT = (
     mutant(
         "the_bound_on_capital_is_not_checked",
         "the limit is in the settings",
-        ('    Cap("max_total_capital", "dollars", lambda _: EVERYTHING),\n', ""),
+        ('    Cap("max_total_capital", "dollars", DOLLARS, lambda _: EVERYTHING),\n', ""),
         faults=("V26",),
         first=120,
     ),
     mutant(
         "the_bound_on_a_venue_is_not_checked",
         "the limit is in the settings",
-        ('    Cap("max_venue_capital", "dollars", lambda place: place.venue),\n', ""),
+        ('    Cap("max_venue_capital", "dollars", DOLLARS, VENUE),\n', ""),
     ),
     mutant(
         "open_orders_are_not_bounded",

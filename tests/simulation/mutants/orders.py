@@ -10,7 +10,7 @@ ORDERS = (
         "a retry makes its own client id",
         (
             "report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))",
-            "from dataclasses import replace\n\n"
+            "from msgspec.structs import replace\n\n"
             "            anew = replace(order, client_id=f'{order.client_id}-{sending.attempts}')\n"
             "            report = await answer(self._venues[order.venue].submit(anew), self._answer_s(work))",
         ),
@@ -20,7 +20,7 @@ ORDERS = (
         "the first send has the key of the intent, a resend another one",
         (
             "report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))",
-            "from dataclasses import replace\n\n"
+            "from msgspec.structs import replace\n\n"
             "            anew = replace(order, client_id=f'{order.client_id}-{sending.attempts}')\n"
             "            sent = anew if sending.attempts > 1 else order\n"
             "            report = await answer(self._venues[order.venue].submit(sent), self._answer_s(work))",
@@ -212,7 +212,7 @@ ORDERS = (
     mutant(
         "the_last_report_has_all_fills",
         "a report lists the fills: the last one that came replaces what was known",
-        ("        order = self\n        for fill in report.fills:\n", "        order = replace(self, fills=report.fills)\n        for fill in report.fills:\n"),
+        ("        order = self\n        for fill in report.fills:\n", "        order = structs.replace(self, fills=report.fills)\n        for fill in report.fills:\n"),
         ("        if known and len(order.fills) < len(known[0].fills):\n", "        if False:\n"),
         faults=("W5", "W8"),
     ),

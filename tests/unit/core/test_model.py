@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
 from hypothesis import given
@@ -35,6 +35,7 @@ from arbkit.core.model import (
     floor_value,
 )
 from arbkit.core.units import MICRO, Cash, Price, Size
+from tests.builders import replace
 
 S = OrderStatus
 MARKET = Market(venue="kalshi", id="M", fee_rules=((0, "old"), (100, "new")))

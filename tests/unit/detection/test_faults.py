@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +18,7 @@ from arbkit.detection.sizing import basket_quote, largest_size
 from arbkit.execution.planning import misshapen
 from arbkit.history.markets import market_table
 from arbkit.history.tape import Tape
-from tests.builders import TapeBuilder, a_market, a_table
+from tests.builders import TapeBuilder, a_market, a_table, replace
 from tests.rig import NO_B, YES_A, Rig, virtual
 
 OUTCOMES = ("outcomes",)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from arbkit.core.model import MultiLegTrade, Outcome, Purpose, Side
@@ -19,6 +17,7 @@ from arbkit.execution.accounting import (
     refused,
     unwind_cost,
 )
+from tests.builders import replace
 from tests.unit.risk.desk import NOW, a_trade, an_order, bought, put
 
 LOT = "0.01"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.store import JournalFile, kill_path
 from arbkit.risk.kill_switch import KillFile
 from arbkit.risk.limits import RiskLimits
+from tests.builders import replace
 from tests.rig import NO_B, YES_A, Rig, virtual
 
 MARKET, LIMIT = ExecutionStrategy.MARKET, ExecutionStrategy.LIMIT

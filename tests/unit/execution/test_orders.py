@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -29,6 +28,7 @@ from arbkit.core.model import (
 from arbkit.core.units import NS_PER_S, Cash, Price, Size, cash
 from arbkit.execution.orders import meet
 from arbkit.execution.work import Work
+from tests.builders import replace
 from tests.rig import NO_B, YES_A, Rig, a_market, held, virtual
 
 BUSY = [Answer(reject="paused")] * 200

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from arbkit.core.model import (
 from arbkit.core.units import MICRO, Cash, Price, Size, cost
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.risk.pairs import PairBook
+from tests.builders import replace
 from tests.rig import NO_B, YES_A, Rig, held, virtual
 
 PROVISIONAL, CONFIRMED, VOIDED = Settlement

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, fields
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +16,7 @@ from arbkit.core.units import MICRO, Cash, Price, Size, cash
 from arbkit.risk.bounds import Refusal, RiskLimits, barred
 from arbkit.risk.caps import fitting
 from arbkit.risk.limits import RiskManager
+from tests.builders import replace
 from tests.unit.risk.desk import (
     COSTS,
     NO_A,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -16,6 +16,7 @@ from arbkit.risk.limits import RiskManager, exposure, largest_exposed
 from arbkit.risk.pairs import PairApproval, PairBook, rules_hash
 from arbkit.risk.stakes import Place, Stake
 from arbkit.risk.state import Phase, Reservation, RiskState
+from tests.builders import replace
 from tests.unit.risk.desk import (
     COSTS,
     DAY,
