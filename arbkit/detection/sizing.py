@@ -7,8 +7,7 @@ compiled scan (`books.edge`) computes the same figures over ladders; this is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from arbkit.core.model import Basket, Level, Side, floor_value
@@ -30,8 +29,7 @@ class Quote(NamedTuple):
     exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BasketQuote:
+class BasketQuote(NamedTuple):
     """What `size` shares of every leg cost together, and the edge they leave; `fees` are takers', per leg."""
 
     size: Size
@@ -76,18 +74,25 @@ def depth(levels: Sequence[Level]) -> Size:
 
 def quote(levels: Sequence[Level], size: int, side: Side = Side.BUY) -> Quote:
     """Quote an order for `size` shares against these levels; nothing beyond what stands there is assumed."""
-    taken = walk(levels, size)
+    return _quoted(levels, walk(levels, size), cost if side is Side.BUY else proceeds)
+
+
+def _quoted(
+    levels: Sequence[Level], taken: Sequence[tuple[Price, Size]], money: Callable[[int, int], Cash] = cost
+) -> Quote:
     if not taken:
         return Quote(Size(0), Cash(0), NOTHING, True)
-    filled = sum(part for _, part in taken)
-    money = sum(cost(at, part) if side is Side.BUY else proceeds(at, part) for at, part in taken)
+    filled = paid = 0
+    for at, part in taken:
+        filled += part
+        paid += money(at, part)
     exact, reach = True, 0
     for level in levels:
         if reach >= filled:
             break
         exact = exact and (level.exact or level.size <= 0)
         reach += max(0, level.size)
-    return Quote(Size(filled), Cash(money), taken[-1][0], exact)
+    return Quote(Size(filled), Cash(paid), taken[-1][0], exact)
 
 
 def fees_of(levels: Sequence[Level], size: int, fees: Fees) -> Cash:
@@ -98,14 +103,21 @@ def fees_of(levels: Sequence[Level], size: int, fees: Fees) -> Cash:
 
 def basket_quote(views: Sequence[BookView], basket: Basket, size: int) -> BasketQuote | None:
     """Quote `size` shares of every leg (`views` in the order of the basket's legs); None where a book holds less."""
-    asks = [view.asks() for view in views]
-    legs = tuple(quote(levels, size) for levels in asks)
-    if size <= 0 or any(leg.filled < size for leg in legs):
+    if size <= 0:
         return None
-    fees = tuple(fees_of(levels, size, view.fees) for levels, view in zip(asks, views, strict=True))
-    gross = floor_value(basket, size) - sum(leg.cost for leg in legs)
-    exact = all(leg.exact for leg in legs)
-    return BasketQuote(Size(size), legs, fees, Cash(gross), Cash(gross - sum(fees)), exact)
+    legs, fees, paid, exact = [], [], 0, True
+    for view in views:
+        levels = view.asks()
+        taken = walk(levels, size)
+        leg = _quoted(levels, taken)
+        if leg.filled < size:
+            return None
+        legs.append(leg)
+        fees.append(view.fees.order_fee(taken, maker=False))
+        paid += leg.cost
+        exact = exact and leg.exact
+    gross = Cash(floor_value(basket, size) - paid)
+    return BasketQuote(Size(size), tuple(legs), tuple(fees), gross, Cash(gross - sum(fees)), exact)
 
 
 def largest_size(views: Sequence[BookView], basket: Basket, min_edge: Cash, max_size: int, gross: bool = False) -> Size:

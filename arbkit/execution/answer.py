@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from arbkit.core.errors import OrderStateUnknown
@@ -19,15 +18,16 @@ async def answer(ask: Awaitable[T], within_s: float) -> T:
             return await ask
 
 
-@contextmanager
-def unless_cancelled() -> Iterator[None]:
+class unless_cancelled:  # noqa: N801 - reads as a word in a with statement
     """Raise OrderStateUnknown for a cancel that nobody here asked for: a connection that ends cancels its requests."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        if asked_for():
-            raise
-        raise OrderStateUnknown("its connection ended before it answered") from None
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is asyncio.CancelledError and not asked_for():
+            raise OrderStateUnknown("its connection ended before it answered") from None
 
 
 def asked_for() -> bool:

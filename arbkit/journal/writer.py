@@ -16,7 +16,7 @@ from arbkit.journal.disk import Disk, DiskFull, Head, Row
 log = logging.getLogger(__name__)
 
 BUFFER = 100_000  # records that may wait for a disk
-LINGER_S = 0.05  # a record that nobody waits for is written after this
+LINGER_S = 0.05  # records that nobody waits for are looked for so often
 RETRY_S = 1.0  # and after this when the disk has refused the last time
 PATIENCE_S = 2.0  # a disk that takes longer is as good as none
 
@@ -124,8 +124,6 @@ class GroupCommit:
                 raise JournalError(self._refuses)
             self._taken += 1
             self._bodies.append(body)
-            if len(self._bodies) == 1:
-                self._changed.notify()
 
     async def durable(self, *, reducing: bool = False) -> None:
         """Wait until all that was appended is on the disk; JournalError when it is not, or not in time."""
@@ -195,11 +193,13 @@ class GroupCommit:
                     loop.call_soon_threadsafe(_tell, [one for one in answers if one[0].loop is loop])
 
     def _wait(self) -> None:
-        """Return when somebody asks, when it ends, or when records have waited long enough."""
+        """Return when somebody asks, when it ends, or when there are records that nobody asks about.
+
+        Those are looked for from time to time: to be woken for each would cost its trade more than to be written.
+        """
         while not (self._urgent or self._closing):
-            if not self._bodies and not self.unhealthy:
-                self._changed.wait()
-            elif not self._changed.wait(self._retry_s if self.unhealthy else self._linger_s):
+            told = self._changed.wait(self._retry_s if self.unhealthy else self._linger_s)
+            if not told and (self._bodies or self.unhealthy):
                 return
 
     def _write(self, rows: list[Row], reducing: bool) -> str:
