@@ -73,7 +73,7 @@ def repeated(facts: Sequence[Fact], records: int) -> Iterator[Fact]:
     made, turn, period = len(opening), 0, facts[-1].at - facts[0].at + 1
     while made < records:
         for fact in trades:
-            data = tuple((name, f"{turn}-{value}" if name == "trade" else value) for name, value in fact.data)
+            data = {name: f"{turn}-{value}" if name == "trade" else value for name, value in fact.data.items()}
             yield Fact(fact.at + turn * period, fact.fact, f"{turn}-{fact.key}", data)
         made, turn = made + len(trades), turn + 1
 
@@ -85,7 +85,7 @@ def written(path: Path, facts: Iterable[Fact]) -> int:
         number = 0
         with JournalFile(path, account="bench", locks=path.parent) as journal:
             for number, fact in enumerate(facts, 1):
-                journal.append(fact.at, fact.fact, fact.key, **dict(fact.data))
+                journal.append(fact.at, fact.fact, fact.key, **fact.data)
                 if number % BLOCK == 0:
                     await journal.durable()
         return number

@@ -279,7 +279,7 @@ def _chosen(facts: Iterable[Fact], key: str, kind: str) -> Iterator[Fact]:
     about = {key}
     for one in facts:
         if key:
-            if dict(one.data).get("trade") in about or redacted(one.key) == key:
+            if one.data.get("trade") in about or redacted(one.key) == key:
                 about.add(one.key)
             if one.key not in about:
                 continue
@@ -302,7 +302,7 @@ def _last(facts: Iterable[Fact], count: int | None) -> Iterator[Fact]:
 def _row(fact: Fact) -> dict[str, Any]:
     from arbkit.core.secrets import redacted
 
-    data = {name: _masked(name, value) for name, value in fact.data}
+    data = {name: _masked(name, value) for name, value in fact.data.items()}
     return {"time": _utc(fact.at), "at": fact.at, "fact": redacted(fact.fact), "key": redacted(fact.key), "data": data}
 
 

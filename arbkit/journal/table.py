@@ -104,7 +104,7 @@ def readable_facts(connection: sqlite3.Connection, fetched: Callable[[], object]
 
 
 def _damaged(number: int, why: str) -> Fact:
-    return Fact(0, "record.damaged", str(number), (("why", why),))
+    return Fact(0, "record.damaged", str(number), {"why": why})
 
 
 def _blocks(connection: sqlite3.Connection) -> Iterator[list[tuple[int, bytes, bytes]]]:

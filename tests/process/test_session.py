@@ -242,5 +242,5 @@ async def test_fault_G5_a_live_venue_is_not_traded_at_on_a_journal_of_paper(tmp_
 def kept(past: Iterable[Fact], journal: MemoryJournal | None = None) -> MemoryJournal:
     journal = journal or MemoryJournal()
     for fact in past:
-        journal.append(fact.at, fact.fact, fact.key, **dict(fact.data))
+        journal.append(fact.at, fact.fact, fact.key, **fact.data)
     return journal

@@ -38,7 +38,7 @@ def _short(detail: object) -> str:
         filled = sum(fill.size for fill in detail.fills if fill.counts)
         return f"{detail.status.value} {filled / MICRO:g} {detail.reason}".rstrip()
     if isinstance(detail, Fact):
-        return f"{detail.key} " + " ".join(f"{name}={value}" for name, value in detail.data)
+        return f"{detail.key} " + " ".join(f"{name}={value}" for name, value in detail.data.items())
     if isinstance(detail, Exception):
         return f"{type(detail).__name__}: {detail}"
     return str(detail)
