@@ -7,7 +7,7 @@ its number in that table's list of books (two per market: YES, then NO). All amo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum, StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, structs
@@ -226,7 +226,7 @@ class Purpose(StrEnum):
     EXIT = "exit"
 
 
-class OrderStatus(Enum):
+class OrderStatus(StrEnum):
     """The life of an order, as far as the venue has told us."""
 
     INTENT = "intent"
@@ -518,14 +518,14 @@ class TradeLeg(Struct, frozen=True):
         """Return the leg with a new order, or with the newer state of one it has."""
         for at, known in enumerate(self.orders):
             if known.client_id == order.client_id:
-                return self._with((*self.orders[:at], order, *self.orders[at + 1 :]))
-        return self._with((*self.orders, order))
+                return self.with_orders((*self.orders[:at], order, *self.orders[at + 1 :]))
+        return self.with_orders((*self.orders, order))
 
     def without(self, client_id: str) -> TradeLeg:
         """Return the leg as it would be if it had no order of this name."""
-        return self._with(tuple([order for order in self.orders if order.client_id != client_id]))
+        return self.with_orders(tuple([order for order in self.orders if order.client_id != client_id]))
 
-    def _with(self, orders: tuple[Order, ...]) -> TradeLeg:
+    def with_orders(self, orders: tuple[Order, ...]) -> TradeLeg:
         return TradeLeg(self.index, self.book, self.side, self.size, self.decision_cost, self.worst, self.exact, orders)
 
 

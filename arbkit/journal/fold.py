@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from msgspec import structs
@@ -33,11 +34,17 @@ from arbkit.core.model import (
     TradeLeg,
     TradeState,
 )
-from arbkit.core.units import FOREVER, Cash, Price, Size
+from arbkit.core.units import FOREVER, Cash, Price
 from arbkit.journal.ledger import Ledger
 from arbkit.journal.memory import Fact
 from arbkit.journal.transactions import FACTS as TRANSACTION_FACTS
 from arbkit.journal.transactions import Transactions
+
+# Words to what they stand for: an enum that is called takes three times as long, and a word it does not know is refused
+# here as there, since an exception is not kept.
+_kind, _outcome, _purpose, _settlement = cache(Kind), cache(Outcome), cache(Purpose), cache(Settlement)
+_side, _status, _strategy, _tif = cache(Side), cache(OrderStatus), cache(ExecutionStrategy), cache(TimeInForce)
+_trade_state = cache(TradeState)
 
 
 class NamedBooks(dict[str, Book]):
@@ -109,18 +116,18 @@ class State:
         if step is None:
             raise JournalDamaged(f"record {self.count}: nothing is known of facts called {fact.fact!r}")
         try:
-            step(self, fact, dict(fact.data))
+            step(self, fact, fact.data)
         except (KeyError, ValueError, TypeError) as error:
             raise JournalDamaged(f"record {self.count}, {fact.fact} of {fact.key}: {error!r}") from error
 
     def trade(self, trade_id: str) -> MultiLegTrade:
         """Return an open trade with all its orders in its legs."""
         found = self.trades[trade_id]
-        legs = list(found.trade.legs)
+        orders: list[list[Order]] = [[] for _ in found.trade.legs]
         for key in found.orders:
-            at = self.homes[key][1]
-            legs[at] = legs[at].with_order(self.orders[key])
-        return found.trade.with_legs(tuple(legs))
+            orders[self.homes[key][1]].append(self.orders[key])
+        legs = zip(found.trade.legs, orders, strict=True)
+        return found.trade.with_legs(tuple([leg.with_orders(tuple(mine)) if mine else leg for leg, mine in legs]))
 
     def venues(self) -> list[str]:
         """Return the venues at which trades are open."""
@@ -137,24 +144,23 @@ class State:
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
-    def _session(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _session(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.session = {"account": fact.key, **data}
         self.paused = {name: one for name, one in self.paused.items() if one[0] != FOREVER}
 
-    def _opened(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _opened(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.ledger.open(fact.key, data["cash"], data["shares"])
 
-    def _adjusted(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _adjusted(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.ledger.adjust(fact.key, data["cash"], data["shares"])
 
-    def _planned(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _planned(self, fact: Fact, data: Mapping[str, Any]) -> None:
         if fact.key in self.trades:
             raise ValueError("planned twice")
-        caps = tuple(Price(cap) for cap in data["caps"])
-        costs = tuple(Cash(cost) for cost in data["costs"])
+        caps, costs = tuple(data["caps"]), tuple(data["costs"])
         self.trades[fact.key] = OpenTrade(self._trade_of(fact.key, data), caps, costs, fact.at)
 
-    def _refused(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _refused(self, fact: Fact, data: Mapping[str, Any]) -> None:
         if self.on_done is not None:
             at = data["started_at"]
             result = ExecutionResult(
@@ -167,46 +173,46 @@ class State:
             )
             self.on_done(result)
 
-    def _trade_of(self, key: str, data: dict[str, Any]) -> MultiLegTrade:
+    def _trade_of(self, key: str, data: Mapping[str, Any]) -> MultiLegTrade:
         name, kind, event, floor, min_size, lot = data["basket"]
-        books = tuple(self.books[leg[0]] for leg in data["legs"])
-        basket = Basket(name, Kind(kind), event, books, Cash(floor), Size(min_size), Size(lot))
+        books = tuple([self.books[leg[0]] for leg in data["legs"]])
+        basket = Basket(name, _kind(kind), event, books, floor, min_size, lot)
         opportunity = ArbitrageOpportunity(
             id=data["opportunity"],
             basket=basket,
             detected_at=data["detected_at"],
-            size=Size(data["size"]),
-            edge=Cash(data["edge"]),
-            edge_gross=Cash(data["edge_gross"]),
+            size=data["size"],
+            edge=data["edge"],
+            edge_gross=data["edge_gross"],
             exact=data["exact"],
         )
-        legs = tuple(
-            TradeLeg(at, book, Side.BUY, opportunity.size, Cash(leg[1]), Price(leg[2]), bool(leg[3]))
-            for at, (book, leg) in enumerate(zip(books, data["legs"], strict=True))
-        )
-        return MultiLegTrade(key, opportunity, ExecutionStrategy(data["strategy"]), legs)
+        legs = [
+            TradeLeg(at, book, Side.BUY, opportunity.size, cost, worst, bool(exact))
+            for at, (book, (_, cost, worst, exact)) in enumerate(zip(books, data["legs"], strict=True))
+        ]
+        return MultiLegTrade(key, opportunity, _strategy(data["strategy"]), tuple(legs))
 
-    def _state(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _state(self, fact: Fact, data: Mapping[str, Any]) -> None:
         found = self.trades[fact.key]
-        found.trade = found.trade.in_state(TradeState(data["state"]))
+        found.trade = found.trade.in_state(_trade_state(data["state"]))
 
-    def _undo(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _undo(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.trades[fact.key].undo = str(data["kind"])
 
-    def _done(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _done(self, fact: Fact, data: Mapping[str, Any]) -> None:
         found = self.trades[fact.key]
         result = ExecutionResult(
             self.trade(fact.key),
-            Outcome(data["outcome"]),
+            _outcome(data["outcome"]),
             undo=data["undo"],
             reason=data["reason"],
             started_at=data["started_at"],
             entries_done_at=data["entries_done_at"],
             finished_at=fact.at,
-            cash=Cash(data["cash"]),
-            fees=Cash(data["fees"]),
-            unwind_cost=Cash(data["unwind_cost"]),
-            pnl=Cash(data["pnl"]),
+            cash=data["cash"],
+            fees=data["fees"],
+            unwind_cost=data["unwind_cost"],
+            pnl=data["pnl"],
         )
         if self.on_done is not None:
             self.on_done(result)
@@ -214,7 +220,7 @@ class State:
         found.seen_to = found.seen_to or result.outcome is not Outcome.ESCALATED
         self._drop_closed(fact.key)
 
-    def _acknowledged(self, fact: Fact, _data: dict[str, Any]) -> None:
+    def _acknowledged(self, fact: Fact, _data: Mapping[str, Any]) -> None:
         found = self.trades.get(fact.key)
         if found is not None:
             found.seen_to = True
@@ -241,7 +247,7 @@ class State:
         if self.on_late is not None and self.trades[trade].done is not None:
             self.on_late(self.trade(trade))
 
-    def _intent(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _intent(self, fact: Fact, data: Mapping[str, Any]) -> None:
         if fact.key in self.orders:
             raise ValueError("two intents under one key")
         trade, leg = data["trade"], data["leg"]
@@ -251,44 +257,44 @@ class State:
         self.orders[fact.key] = Order(
             client_id=fact.key,
             book=self.books[data["book"]],
-            side=Side(data["side"]),
-            limit=Price(data["limit"]),
-            size=Size(data["size"]),
-            tif=TimeInForce(data["tif"]),
+            side=_side(data["side"]),
+            limit=data["limit"],
+            size=data["size"],
+            tif=_tif(data["tif"]),
             post_only=data["post_only"],
-            purpose=Purpose(data["purpose"]),
+            purpose=_purpose(data["purpose"]),
         )
 
-    def _sent(self, fact: Fact, _data: dict[str, Any]) -> None:
+    def _sent(self, fact: Fact, _data: Mapping[str, Any]) -> None:
         order = self.orders[fact.key]
         self.sent_at[fact.key] = fact.at
         if order.status is OrderStatus.INTENT:
             self.orders[fact.key] = order.moved(OrderStatus.SUBMITTED)
 
-    def _status(self, fact: Fact, data: dict[str, Any]) -> None:
-        order = self.orders[fact.key].moved(OrderStatus(data["status"]), data["reason"])
+    def _status(self, fact: Fact, data: Mapping[str, Any]) -> None:
+        order = self.orders[fact.key].moved(_status(data["status"]), data["reason"])
         if order.reason != (data["reason"] or order.reason):  # it had that status already
             order = structs.replace(order, reason=data["reason"])
         self._changed(order)
 
-    def _cancel(self, fact: Fact, _data: dict[str, Any]) -> None:
+    def _cancel(self, fact: Fact, _data: Mapping[str, Any]) -> None:
         order = self.orders[fact.key]
         if order.status in (OrderStatus.OPEN, OrderStatus.PARTIAL):
             self.orders[fact.key] = order.moved(OrderStatus.PENDING_CANCEL)
 
-    def _nothing(self, _fact: Fact, _data: dict[str, Any]) -> None:
+    def _nothing(self, _fact: Fact, _data: Mapping[str, Any]) -> None:
         """Take a fact that changes nothing: it is there for people."""
 
-    def _fill(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _fill(self, fact: Fact, data: Mapping[str, Any]) -> None:
         fill = Fill(
             trade_id=data["id"],
-            price=Price(data["price"]),
-            size=Size(data["size"]),
-            fee=Cash(data["fee"]),
+            price=data["price"],
+            size=data["size"],
+            fee=data["fee"],
             at=fact.at,
             venue_at=data["venue_at"],
             maker=data["maker"],
-            settlement=Settlement(data["settlement"]),
+            settlement=_settlement(data["settlement"]),
         )
         self.heard[fact.key] = None
         before = self.orders[fact.key]
@@ -298,41 +304,41 @@ class State:
         if fill.counts:
             self.ledger.book(before, fill)
 
-    def _settled(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _settled(self, fact: Fact, data: Mapping[str, Any]) -> None:
         order = self.orders[fact.key]
         known = next(fill for fill in order.fills if fill.trade_id == data["id"])
-        changed = structs.replace(known, settlement=Settlement(data["settlement"]))
+        changed = structs.replace(known, settlement=_settlement(data["settlement"]))
         self._changed(order.with_fill(changed))
         if known.counts and not changed.counts:
             self.ledger.unbook(order, known)
 
-    def _blocked(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _blocked(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.blocked[fact.key] = data["why"]
 
-    def _claimed(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _claimed(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.blocked.pop(fact.key, None)
         self.claimed.update(dict.fromkeys(data["orders"], fact.key))
 
-    def _paused(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _paused(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.paused[fact.key] = (data["until"], data["why"])
 
-    def _transaction(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _transaction(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.transactions.apply(fact.fact, fact.key, data)
 
-    def _halted(self, _fact: Fact, data: dict[str, Any]) -> None:
+    def _halted(self, _fact: Fact, data: Mapping[str, Any]) -> None:
         self.halted = data["reason"]
 
-    def _resumed(self, _fact: Fact, _data: dict[str, Any]) -> None:
+    def _resumed(self, _fact: Fact, _data: Mapping[str, Any]) -> None:
         self.halted = ""
 
-    def _killed(self, fact: Fact, data: dict[str, Any]) -> None:
+    def _killed(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.killed, self.killed_at = data["reason"], fact.at
 
-    def _released(self, _fact: Fact, _data: dict[str, Any]) -> None:
+    def _released(self, _fact: Fact, _data: Mapping[str, Any]) -> None:
         self.killed = ""
 
 
-_STEPS: dict[str, Callable[[State, Fact, dict[str, Any]], None]] = {
+_STEPS: dict[str, Callable[[State, Fact, Mapping[str, Any]], None]] = {
     "session.started": State._session,
     "account.opened": State._opened,
     "account.adjusted": State._adjusted,

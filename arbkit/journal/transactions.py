@@ -5,7 +5,7 @@ A fact `transaction.signed` stands on disk before its bytes leave, so that whate
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class Transactions:
         everything = (*self.closed.values(), *(one for mine in self.open.values() for one in mine.values()))
         return next((one for one in reversed(everything) if item in one.items), None)
 
-    def apply(self, fact: str, key: str, data: dict[str, Any]) -> None:
+    def apply(self, fact: str, key: str, data: Mapping[str, Any]) -> None:
         """Take one fact `transaction.*`; KeyError or ValueError for one that cannot follow those before it."""
         _STEPS[fact](self, key, data)
 
@@ -42,7 +42,7 @@ class Transactions:
         if len(self.closed) > KEPT:
             del self.closed[next(iter(self.closed))]
 
-    def _signed(self, key: str, data: dict[str, Any]) -> None:
+    def _signed(self, key: str, data: Mapping[str, Any]) -> None:
         attempt = Attempt(data["hash"], data["raw"], data["max_fee"], data["tip"], data["cancels"])
         mine = self.open.setdefault(data["account"], {})
         if (known := mine.get(key)) is not None:
@@ -53,7 +53,7 @@ class Transactions:
         call = Call(key, data["to"], bytes.fromhex(data["data"]), Work(data["work"]), int(data["value"]))
         mine[key] = Transaction(data["account"], data["nonce"], call, data["gas"], (attempt,), tuple(data["items"]))
 
-    def _mined(self, key: str, data: dict[str, Any]) -> None:
+    def _mined(self, key: str, data: Mapping[str, Any]) -> None:
         mined = Mined(
             hash=data["hash"],
             block=data["block"],
@@ -64,24 +64,24 @@ class Transactions:
         )
         self._change(key, data, lambda one: one.with_mined(mined))
 
-    def _reorged(self, key: str, data: dict[str, Any]) -> None:
+    def _reorged(self, key: str, data: Mapping[str, Any]) -> None:
         self._change(key, data, lambda one: one.with_mined(None))
 
-    def _final(self, key: str, data: dict[str, Any]) -> None:
+    def _final(self, key: str, data: Mapping[str, Any]) -> None:
         self.close(self.open[data["account"]][key].finalised())
 
-    def _displaced(self, key: str, data: dict[str, Any]) -> None:
+    def _displaced(self, key: str, data: Mapping[str, Any]) -> None:
         self.close(self.open[data["account"]][key].displaced())
 
-    def _nothing(self, _key: str, _data: dict[str, Any]) -> None:
+    def _nothing(self, _key: str, _data: Mapping[str, Any]) -> None:
         """Take a fact that is there for people."""
 
-    def _change(self, key: str, data: dict[str, Any], change: Callable[[Transaction], Transaction]) -> None:
+    def _change(self, key: str, data: Mapping[str, Any], change: Callable[[Transaction], Transaction]) -> None:
         mine = self.open[data["account"]]
         mine[key] = change(mine[key])
 
 
-_STEPS: dict[str, Callable[[Transactions, str, dict[str, Any]], None]] = {
+_STEPS: dict[str, Callable[[Transactions, str, Mapping[str, Any]], None]] = {
     "transaction.signed": Transactions._signed,
     "transaction.sent": Transactions._nothing,
     "transaction.refused": Transactions._nothing,
