@@ -67,12 +67,16 @@ def named_books(books: Iterable[Book]) -> NamedBooks:
 
 @dataclass(slots=True)
 class OpenTrade:
-    """A trade that was planned and is not over, without its orders; `costs` is its reservation, leg by leg."""
+    """A trade that was planned and is not over; `trade` is the plan, without its orders and where it is by now.
+
+    `costs` is its reservation, leg by leg.
+    """
 
     trade: MultiLegTrade
     caps: tuple[Price, ...]
     costs: tuple[Cash, ...]
     planned_at: int
+    state: TradeState = TradeState.PLANNED
     undo: str = ""
     done: ExecutionResult | None = None  # an escalated trade is done, and stays until it is seen to and all is final
     seen_to: bool = False
@@ -121,13 +125,14 @@ class State:
             raise JournalDamaged(f"record {self.count}, {fact.fact} of {fact.key}: {error!r}") from error
 
     def trade(self, trade_id: str) -> MultiLegTrade:
-        """Return an open trade with all its orders in its legs."""
+        """Return an open trade as it is by now, with all its orders in its legs."""
         found = self.trades[trade_id]
-        orders: list[list[Order]] = [[] for _ in found.trade.legs]
+        plan = found.trade
+        orders: list[list[Order]] = [[] for _ in plan.legs]
         for key in found.orders:
             orders[self.homes[key][1]].append(self.orders[key])
-        legs = zip(found.trade.legs, orders, strict=True)
-        return found.trade.with_legs(tuple([leg.with_orders(tuple(mine)) if mine else leg for leg, mine in legs]))
+        legs = [leg.with_orders(tuple(mine)) for leg, mine in zip(plan.legs, orders, strict=True)]
+        return MultiLegTrade(plan.id, plan.opportunity, plan.strategy, tuple(legs), found.state)
 
     def venues(self) -> list[str]:
         """Return the venues at which trades are open."""
@@ -193,8 +198,7 @@ class State:
         return MultiLegTrade(key, opportunity, _strategy(data["strategy"]), tuple(legs))
 
     def _state(self, fact: Fact, data: Mapping[str, Any]) -> None:
-        found = self.trades[fact.key]
-        found.trade = found.trade.in_state(_trade_state(data["state"]))
+        self.trades[fact.key].state = _trade_state(data["state"])
 
     def _undo(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.trades[fact.key].undo = str(data["kind"])
@@ -298,7 +302,7 @@ class State:
         )
         self.heard[fact.key] = None
         before = self.orders[fact.key]
-        if any(known.trade_id == fill.trade_id for known in before.fills):
+        if fill.trade_id in [known.trade_id for known in before.fills]:
             raise ValueError(f"fill {fill.trade_id} was counted twice")
         self._changed(before.with_fill(fill))
         if fill.counts:
@@ -306,7 +310,7 @@ class State:
 
     def _settled(self, fact: Fact, data: Mapping[str, Any]) -> None:
         order = self.orders[fact.key]
-        known = next(fill for fill in order.fills if fill.trade_id == data["id"])
+        known = {fill.trade_id: fill for fill in order.fills}[data["id"]]
         changed = structs.replace(known, settlement=_settlement(data["settlement"]))
         self._changed(order.with_fill(changed))
         if known.counts and not changed.counts:

@@ -281,7 +281,7 @@ def phase_of(facts: Sequence[Fact], known_before: int) -> str:
     state = fold(facts)
     running = state.interrupted()
     statuses = {state.orders[key].status for found in running for key in found.orders}
-    states = {found.trade.state.value for found in running}
+    states = {found.state.value for found in running}
     if states & {"hedging", "unwinding"}:
         return "in a hedge"
     if statuses & {OrderStatus.INTENT, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL}:
