@@ -354,7 +354,7 @@ class Order(Struct, frozen=True):
     @property
     def is_settled(self) -> bool:
         """Every fill is confirmed or voided."""
-        return all(fill.settlement is not Settlement.PROVISIONAL for fill in self.fills)
+        return Settlement.PROVISIONAL not in [fill.settlement for fill in self.fills]
 
     @property
     def remaining(self) -> Size:

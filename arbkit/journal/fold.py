@@ -233,9 +233,12 @@ class State:
     def _drop_closed(self, trade: str) -> None:
         """Forget a trade that is done, seen to if it escalated, and whose orders can change no more."""
         found = self.trades[trade]
-        orders = [self.orders[key] for key in found.orders]
-        if found.done is None or not found.seen_to or not all(o.is_final and o.is_settled for o in orders):
+        if found.done is None or not found.seen_to:
             return
+        for key in found.orders:
+            order = self.orders[key]
+            if not (order.is_final and order.is_settled):
+                return
         if found.done.outcome is Outcome.ESCALATED and self.on_closed is not None:
             self.on_closed(trade)
         del self.trades[trade]

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,20 +37,20 @@ def _logged(words: str) -> None:
 
 
 def read_journal(path: Path | str, *, check: bool = True, newest: int = NEWEST, tell: Tell = _logged) -> Iterator[Fact]:
-    """Yield the facts of a journal in order, as they were when the first was read.
+    """Return the facts of a journal in order, one by one, as they were when the first was read.
 
     Raises JournalError when there is none, JournalDamaged with the number of the first record that is wrong, after all
     that are right; without `check` every record that can still be read is yielded, and chain and end are not looked at.
     When an engine begins to write meanwhile, what is not yielded yet is read anew, and `tell` hears of it.
     """
-    yield from _read(Path(path), [], check, newest, tell)
+    return chain.from_iterable(_read(Path(path), [], check, newest, tell))
 
 
 def verify(path: Path | str, *, newest: int = NEWEST, tell: Tell = _logged) -> Verified:
     """Read a journal from end to end. Raises JournalError as `read_journal` does; returning means that it is whole."""
     metas: list[Meta] = []
     first_at = last_at = 0
-    for fact in _read(Path(path), metas, True, newest, tell):
+    for fact in chain.from_iterable(_read(Path(path), metas, True, newest, tell)):
         last_at = fact.at
         first_at = first_at or last_at
     return Verified(metas[-1], first_at, last_at)
@@ -62,8 +62,8 @@ def latest_of(path: Path | str, *, newest: int = NEWEST, locks: Path | None = No
         return Latest(read_meta(connection, newest), locks)
 
 
-def _read(path: Path, metas: list[Meta], check: bool, newest: int, tell: Tell) -> Iterator[Fact]:
-    """Yield the facts, and add to `metas` what the journal says of itself, each time that it is read."""
+def _read(path: Path, metas: list[Meta], check: bool, newest: int, tell: Tell) -> Iterator[list[Fact]]:
+    """Yield the facts by blocks, and add to `metas` what the journal says of itself, each time that it is read."""
     given = 0
     while True:
         before = _state(path)
@@ -75,10 +75,13 @@ def _read(path: Path, metas: list[Meta], check: bool, newest: int, tell: Tell) -
         try:
             with inspected(path, cut=not check) as connection:
                 metas.append(read_meta(connection, newest))
-                facts = checked_facts(connection, metas[-1]) if check else readable_facts(connection, unchanged)
-                for fact in islice(facts, given, None):
-                    given += 1
-                    yield fact
+                blocks = checked_facts(connection, metas[-1]) if check else readable_facts(connection, unchanged)
+                seen = 0
+                for block in blocks:
+                    seen += len(block)
+                    if seen > given:
+                        fresh, given = block[given - seen :], seen
+                        yield fresh
         except JournalError:
             # Without a write-ahead file it is read as what nobody changes; an engine that opens it then changes it.
             if before.wal or before == _state(path):

@@ -60,26 +60,26 @@ def read_meta(connection: sqlite3.Connection, newest: int) -> Meta:
     return Meta(*row)
 
 
-def checked_facts(connection: sqlite3.Connection, meta: Meta) -> Iterator[Fact]:
-    """Yield every fact in order; JournalDamaged names the first record that is not what was written, or is missing."""
+def checked_facts(connection: sqlite3.Connection, meta: Meta) -> Iterator[list[Fact]]:
+    """Yield every fact in order, by blocks; JournalDamaged names the first record that is wrong or missing."""
     before, number = meta.genesis, 0
     for block in _blocks(connection):
         for at, (found, stored, body) in enumerate(block):
             number += 1
             if found != number:
-                yield from _facts(block[:at])
+                yield _facts(block[:at])
                 raise JournalDamaged(f"record {number} is missing: after {number - 1} comes {found}")
             if type(body) is not bytes or (before := link(before, body)) != stored:
-                yield from _facts(block[:at])
+                yield _facts(block[:at])
                 raise JournalDamaged(f"record {number} is not what was written: its hash does not follow")
-        yield from _facts(block)
+        yield _facts(block)
     if number < meta.records:
         raise JournalDamaged(f"record {number + 1} is missing: {meta.records} were written")
     if (number, before) != (meta.records, meta.head):
         raise JournalDamaged(f"it does not end where it ended: {meta.records} records were written, {number} are there")
 
 
-def readable_facts(connection: sqlite3.Connection, fetched: Callable[[], object]) -> Iterator[Fact]:
+def readable_facts(connection: sqlite3.Connection, fetched: Callable[[], object]) -> Iterator[list[Fact]]:
     """Yield what can be read and check nothing; a record that cannot is a fact `record.damaged` under its number.
 
     `fetched` is called with each, before it is yielded, and may raise.
@@ -90,17 +90,17 @@ def readable_facts(connection: sqlite3.Connection, fetched: Callable[[], object]
             fetched()
             if number <= last:  # SQLite yields them in order: it reads where the file was cut
                 if not is_gone:
-                    yield _damaged(last + 1, "the file was cut here, or a part of it was wiped")
+                    yield [_damaged(last + 1, "the file was cut here, or a part of it was wiped")]
                 is_gone = True
                 continue
             last, is_gone = number, False
             try:
-                yield decode(number, body)
+                yield [decode(number, body)]
             except JournalDamaged as error:
-                yield _damaged(number, str(error))
+                yield [_damaged(number, str(error))]
     except sqlite3.DatabaseError as error:
         fetched()
-        yield _damaged(last + 1, f"nothing can be read from here on: {error}")
+        yield [_damaged(last + 1, f"nothing can be read from here on: {error}")]
 
 
 def _damaged(number: int, why: str) -> Fact:
