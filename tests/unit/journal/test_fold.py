@@ -167,6 +167,7 @@ def test_replaying_twice_gives_equal_states() -> None:
         ([planned(), planned()], "twice"),
         ([planned(), intent(), intent()], "two intents"),
         ([planned(), intent(), SENT, a_fill(), a_fill()], "twice"),
+        ([planned(), intent(), SENT, ("fill.settled", "t.0.entry.0", {"id": "f1", "settlement": "voided"})], "'f1'"),
         ([planned(), ("trade.state", "t", {"state": "asleep"})], "asleep"),
         ([("weather.changed", "t", {})], "weather.changed"),
         ([planned(), ("fill", "t.0.entry.0", {})], "fill of t.0.entry.0"),
