@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from arbkit.analysis import frames
+from arbkit.analysis import frames, measures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,21 @@ class Comparison:
     def executable(self) -> pd.DataFrame:
         """The share of the same decisions that was still executable when the orders arrived, counted off the tape."""
         return frames.executable_table(self.raw)
+
+    @cached_property
+    def markouts(self) -> pd.DataFrame:
+        """Where the market went after each entry fill, one row per fill and horizon."""
+        return measures.markouts_frame(self.raw)
+
+    @cached_property
+    def shortfall(self) -> pd.DataFrame:
+        """One row per trade: the expected edge that was not earned, in parts that add up to it."""
+        return measures.shortfall_frame(self.raw)
+
+    @cached_property
+    def catchable(self) -> pd.DataFrame:
+        """The share of the decisions that orders could still catch, by the time they take to the venue."""
+        return measures.catchable_table(self.raw)
 
     @cached_property
     def figures(self) -> FigureSet:

@@ -21,6 +21,7 @@ __all__ = [
     "difference",
     "executable_table",
     "fills_frame",
+    "framed",
     "legs_frame",
     "orders_frame",
     "trades_frame",
@@ -76,7 +77,7 @@ def trades_frame(raw: Raw) -> pd.DataFrame:
                 _net(raw, result.pnl / MICRO), result.reason, cell.latency_ms, cell.seed,
             )
         )  # fmt: skip
-    return _frame(TRADES, rows)
+    return framed(TRADES, rows)
 
 
 def legs_frame(raw: Raw) -> pd.DataFrame:
@@ -104,7 +105,7 @@ def legs_frame(raw: Raw) -> pd.DataFrame:
                     attempt.opportunity.id, cell.strategy.value, cell.latency_ms, cell.seed,
                 )
             )  # fmt: skip
-    return _frame(LEGS, rows)
+    return framed(LEGS, rows)
 
 
 def orders_frame(raw: Raw) -> pd.DataFrame:
@@ -121,7 +122,7 @@ def orders_frame(raw: Raw) -> pd.DataFrame:
                 order.status.value, order.reason, _net(raw, fees), cell.strategy.value, cell.latency_ms, cell.seed,
             )
         )  # fmt: skip
-    return _frame(ORDERS, rows)
+    return framed(ORDERS, rows)
 
 
 def fills_frame(raw: Raw) -> pd.DataFrame:
@@ -136,7 +137,7 @@ def fills_frame(raw: Raw) -> pd.DataFrame:
         for cell, result, leg, order in _orders(raw)
         for fill in order.standing
     ]  # fmt: skip
-    return _frame(FILLS, rows)
+    return framed(FILLS, rows)
 
 
 def _answered(raw: Raw) -> Iterator[tuple[RawCell, Attempt]]:
@@ -171,7 +172,7 @@ def _net(raw: Raw, value: float) -> float:
     return value if raw.fees_known else NAN
 
 
-def _frame(schema: dict[str, str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+def framed(schema: dict[str, str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Build a frame column by column, so that an empty one has the same dtypes; time 0 is "never"."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     made = {}

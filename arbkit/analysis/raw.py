@@ -9,6 +9,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from arbkit.backtest.compare import Catch, Life
+from arbkit.backtest.shortfall import Split
 from arbkit.core.errors import DataError
 from arbkit.core.model import (
     ArbitrageOpportunity,
@@ -25,8 +27,10 @@ MICRO = 1e6  # millionths in one dollar or share
 
 
 class RawMarkout(Protocol):
-    """The mid of a leg's book `horizon_ms` after one of its fills; -1 where there was no mid."""
+    """A leg's book `horizon_ms` after one of its fills: the mid and the side that takes back; -1 where there was none."""
 
+    @property
+    def fill_id(self) -> str: ...
     @property
     def trade_id(self) -> str: ...
     @property
@@ -41,6 +45,8 @@ class RawMarkout(Protocol):
     def price(self) -> int: ...
     @property
     def mid(self) -> int: ...
+    @property
+    def best(self) -> int: ...
     @property
     def side(self) -> int: ...
     @property
@@ -66,6 +72,10 @@ class RawCell(Protocol):
     def executable(self) -> Sequence[bool]: ...
     @property
     def markouts(self) -> Sequence[RawMarkout]: ...
+    @property
+    def splits(self) -> Sequence[Split]: ...
+    @property
+    def catches(self) -> Sequence[Catch]: ...
 
 
 class Raw(Protocol):
@@ -91,6 +101,8 @@ class Raw(Protocol):
     def mode(self) -> str: ...
     @property
     def counters(self) -> Mapping[tuple[str, float], Mapping[str, float]]: ...
+    @property
+    def lives(self) -> Sequence[Life]: ...
 
 
 class Attempt(NamedTuple):

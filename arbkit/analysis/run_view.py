@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from arbkit.analysis import frames
+from arbkit.analysis import frames, measures
 from arbkit.analysis.definitions import labels
 from arbkit.analysis.text import plain, table_text
 from arbkit.core.errors import DataError
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from arbkit.backtest.run import Balance
 
 MICRO = 1e6
-SCHEMA = 1
+SCHEMA = 2  # 2: mark-outs and shortfall came in
 KIND = "arbkit run"
-PARTS = ("trades", "legs", "orders", "fills", "equity", "table")
+PARTS = ("trades", "legs", "orders", "fills", "markouts", "shortfall", "equity", "table")
 
 
 class Run:
-    """A continuous run: `.trades .legs .orders .fills .equity` are frames, `.summary()` one row, `.modelled` a dict.
+    """A continuous run: `.trades .legs .orders .fills .markouts .shortfall .equity` are frames, `.summary()` one row.
 
     `equity` has columns at, cash, locked (baskets held, at their payoff floor) and equity, in dollars: one row at the
-    start of the tape and one at the end of each trade.
+    start of the tape and one at the end of each trade. `modelled` is what was assumed.
     """
 
     def __init__(self, raw: RawComparison, equity: Sequence[Balance]) -> None:
@@ -48,6 +48,8 @@ class Run:
             "legs": frames.legs_frame(raw),
             "orders": frames.orders_frame(raw),
             "fills": frames.fills_frame(raw),
+            "markouts": measures.markouts_frame(raw),
+            "shortfall": measures.shortfall_frame(raw),
             "equity": _equity_frame(equity),
             "table": frames.comparison_table(raw),
         }
@@ -74,6 +76,16 @@ class Run:
     @property
     def fills(self) -> pd.DataFrame:
         return self._frames["fills"]
+
+    @property
+    def markouts(self) -> pd.DataFrame:
+        """Where the market went after each entry fill, one row per fill and horizon."""
+        return self._frames["markouts"]
+
+    @property
+    def shortfall(self) -> pd.DataFrame:
+        """One row per trade: the expected edge that was not earned, in parts that add up to it."""
+        return self._frames["shortfall"]
 
     @property
     def equity(self) -> pd.DataFrame:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from arbkit.analysis.progress import Bar
 from arbkit.analysis.question import Question
-from arbkit.backtest.compare import Cell, RawComparison, at_latency, run_each
+from arbkit.backtest.compare import Cell, Life, RawComparison, at_latency, run_each
+from arbkit.backtest.markouts import mark_out
+from arbkit.backtest.quotes import rows_heard
 from arbkit.backtest.run import Portfolio, run_portfolio
 from arbkit.backtest.scenario import Scenario
+from arbkit.backtest.shortfall import Answer, split_shortfalls
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import ExecutionStrategy
 
@@ -103,7 +106,15 @@ def run_paired(
         synthetic=question.tape.synthetic,
         fees_known=question.fees is not None,
         sensitivity=cells[len(grid) :],
+        lives=() if question.study is not None else _lives(question, {o.id for o in opportunities}),
     )
+
+
+def _lives(question: Question, kept: Set[str]) -> tuple[Life, ...]:
+    """Return how long each episode that was run stood on the received books."""
+    found = question.scanned
+    lives = zip((found.end - found.start).tolist(), found.censored.tolist(), strict=True)
+    return tuple(Life(*life) for o, life in zip(found.opportunities(), lives, strict=True) if o.id in kept)
 
 
 def _models(strategy: ExecutionStrategy, scenario: Scenario) -> list[tuple[str, str]]:
@@ -142,7 +153,8 @@ def run_continuous(
             consumption=scenario.consumption,
             results=run.results,
             executable=(),
-            markouts=(),
+            markouts=mark_out(question.tape, run.results),
+            splits=split_shortfalls(question.tape, _answers(question, scenario, run)),
             journal=run.journal,
         )
         for (strategy, scenario), run in zip(grid[: len(runs)], runs, strict=True)
@@ -170,6 +182,14 @@ def _run(question: Question, strategy: ExecutionStrategy, scenario: Scenario) ->
     return run_portfolio(
         question.tape, question.scanned, question.baskets, strategy, question.config, scenario, question.rearm_s
     )
+
+
+def _answers(question: Question, scenario: Scenario, run: Portfolio) -> list[Answer]:
+    """Return the decisions of a run with what the client had heard when each was made."""
+    return [
+        Answer(result.trade.opportunity, result, rows_heard(question.tape, result.started_at - scenario.feed_ns))
+        for result in run.results
+    ]
 
 
 def _mean_counters(cells: Sequence[Cell], runs: Sequence[Portfolio]) -> dict[tuple[str, float], dict[str, float]]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from arbkit.backtest.hindsight import Markout, Plan, look_back
+from arbkit.backtest.hindsight import Plan, look_back
+from arbkit.backtest.markouts import Markout, mark_out
+from arbkit.backtest.shortfall import Answer, Split, split_shortfalls
 from arbkit.backtest.world import Replay
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import ArbitrageOpportunity, ExecutionResult, ExecutionStrategy
@@ -26,6 +28,19 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]  # opportunities done, opportunities in all
 
+# Where the curve of what can still be had is counted, beside the latencies that were asked for.
+CATCH_MS = (0.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0)
+
+
+class Catch(NamedTuple):
+    """Which decisions could still be had by orders that took `latency_ms` to arrive: all legs at their worst prices.
+
+    Counted off the tape, in the order of the opportunities; nothing was simulated for it.
+    """
+
+    latency_ms: float
+    stood: tuple[bool, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -39,7 +54,17 @@ class Cell:
     results: tuple[ExecutionResult, ...]
     executable: tuple[bool, ...]
     markouts: tuple[Markout, ...]
+    splits: tuple[Split, ...]  # the shortfall of each result in parts
     journal: str  # hash over the journals of all its worlds
+    # The curve of what could be had, kept by the one cell on whose plans it was counted: of the line-up, not of the cell.
+    catches: tuple[Catch, ...] = field(default=(), compare=False)
+
+
+class Life(NamedTuple):
+    """How long an episode lasted (ns), first boundary to last; `censored`: sight of it was lost, it may have gone on."""
+
+    ns: int
+    censored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +72,8 @@ class RawComparison:
     """A whole comparison in integers; frames, floats and figures are made of it in `analysis`.
 
     `sensitivity` holds the cells that were run again under other queue and consumption models. `fees_known` False
-    means that net columns cannot be had. `counters` (means over seeds) is filled in the continuous mode only.
+    means that net columns cannot be had. `counters` (means over seeds) is filled in the continuous mode only,
+    `lives` in the paired one.
     """
 
     opportunities: tuple[ArbitrageOpportunity, ...]
@@ -60,6 +86,7 @@ class RawComparison:
     mode: str = "each"
     sensitivity: tuple[Cell, ...] = ()
     counters: dict[tuple[str, float], dict[str, float]] = field(default_factory=dict)
+    lives: tuple[Life, ...] = ()  # of the opportunities, none in a study
 
 
 def at_latency(scenario: Scenario, latency_ms: float) -> Scenario:
@@ -103,11 +130,16 @@ def run_each(
         if not done:
             raise
     kept = sorted(order[:done])
-    decisions = []
-    for at, (_, scenario) in enumerate(requests):
-        arrival = scenario.decide_ns + scenario.entry_ns
-        plans = [Plan(opportunities[i].detected_at + arrival, _legs(results[at][i])) for i in kept]
-        decisions.append((plans, [results[at][i] for i in kept]))
+    asked = [opportunities[i] for i in kept]
+    answered = [[results[at][i] for i in kept] for at in range(len(requests))]
+    reference = _reference(requests)
+    curve = sorted({*CATCH_MS, *(scenario.entry_ms for _, scenario in requests)}) if requests else []
+    plans = [
+        *(_plans(asked, mine, scenario) for mine, (_, scenario) in zip(answered, requests, strict=True)),
+        *(_plans(asked, answered[reference], replace(requests[reference][1], entry_ms=ms)) for ms in curve),
+    ]
+    stood = look_back(tape, plans)
+    rows = [int(scanned.start_row[i]) + 1 for i in kept]
     cells = [
         Cell(
             strategy=strategy,
@@ -115,16 +147,27 @@ def run_each(
             seed=scenario.seed,
             queue=scenario.queue,
             consumption=scenario.consumption,
-            results=tuple(decisions[at][1]),
-            executable=tuple(stood),
-            markouts=tuple(marks),
+            results=tuple(answered[at]),
+            executable=stood[at],
+            markouts=mark_out(tape, answered[at]),
+            splits=split_shortfalls(tape, [Answer(*one) for one in zip(asked, answered[at], rows, strict=True)]),
             journal=digest_of(journals[at][i] for i in kept),
+            catches=tuple(map(Catch, curve, stood[len(requests) :])) if at == reference else (),
         )
-        for at, ((strategy, scenario), (stood, marks)) in enumerate(
-            zip(requests, look_back(tape, decisions), strict=True)
-        )
+        for at, (strategy, scenario) in enumerate(requests)
     ]
-    return tuple(opportunities[i] for i in kept), tuple(cells)
+    return tuple(asked), tuple(cells)
+
+
+def _reference(requests: Sequence[tuple[ExecutionStrategy, Scenario]]) -> int:
+    """Return the request whose plans the curve is counted on: MARKET's, which takes what it decided on, if it is run."""
+    strategies = [strategy for strategy, _ in requests]
+    return strategies.index(ExecutionStrategy.MARKET) if ExecutionStrategy.MARKET in strategies else 0
+
+
+def _plans(asked: Sequence[ArbitrageOpportunity], results: Sequence[ExecutionResult], scenario: Scenario) -> list[Plan]:
+    arrival = scenario.decide_ns + scenario.entry_ns
+    return [Plan(o.detected_at + arrival, _legs(result)) for o, result in zip(asked, results, strict=True)]
 
 
 def _one(

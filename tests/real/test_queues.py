@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from arbkit.backtest.compare import Cell, RawComparison
-from arbkit.backtest.hindsight import Markout
+from arbkit.backtest.markouts import Markout
 from arbkit.core.model import ExecutionStrategy, Outcome
 from tests.real.conftest import DECISIONS, Compared
 

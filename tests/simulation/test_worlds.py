@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from arbkit.backtest.compare import run_each
+from arbkit.backtest.markouts import HORIZONS_MS
 from arbkit.backtest.run import run_portfolio
 from arbkit.backtest.scan import ScanResult, sample_tape, scan_tape
 from arbkit.backtest.scenario import Scenario
 from arbkit.backtest.world import Replay
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.model import Basket, ExecutionStrategy, Outcome
+from arbkit.core.model import Basket, ExecutionStrategy, Outcome, Purpose
 from arbkit.core.units import MICRO, NS_PER_S, Cash
 from arbkit.detection.baskets import baskets
 from arbkit.fees import rule
@@ -63,6 +64,23 @@ def test_market_without_slippage_completes_what_counting_finds_still_there(
     print(f"{entry_ms:g} ms: {sum(completed)} of {len(opportunities)} completed")
     assert len(completed) > 30
     assert completed == cell.executable
+    (counted,) = [catch.stood for catch in cell.catches if catch.latency_ms == entry_ms]
+    assert counted == completed
+
+
+@pytest.mark.parametrize("strategy", [MARKET, LIMIT, HYBRID])
+def test_the_parts_of_every_shortfall_add_up_and_without_undoing_there_is_none(
+    tape: Tape, seen: ScanResult, strategy: ExecutionStrategy
+) -> None:
+    opportunities, (cell,) = run_each(tape, seen, [(strategy, Scenario(entry_ms=80.0))], ExecutionConfig(edge="gross"))
+    for opportunity, result, split in zip(opportunities, cell.results, cell.splits, strict=True):
+        assert split.total == opportunity.edge - result.pnl
+        undone = any(order.purpose is not Purpose.ENTRY for leg in result.trade.legs for order in leg.orders)
+        assert bool(split.undoing) <= (undone or result.outcome is Outcome.ESCALATED), result.trade.id
+        if result.outcome is Outcome.COMPLETED:
+            assert split.unfilled == 0
+    fills = [f for r in cell.results for leg in r.trade.legs for o in leg.entries() for f in o.standing]
+    assert len(cell.markouts) == len(fills) * len(HORIZONS_MS) > 100
 
 
 def test_on_real_books_a_study_completes_what_counting_finds_still_there() -> None:

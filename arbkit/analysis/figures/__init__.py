@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from arbkit.analysis import frames
 from arbkit.analysis.comparison import executable_table
 from arbkit.analysis.display import FigureSet, ShownFigure
-from arbkit.analysis.figures import costs, course, fills
+from arbkit.analysis.figures import costs, course, fills, parts
+from arbkit.analysis.measures import catchable_table, parts_table
 from arbkit.analysis.raw import Raw
 
 __all__ = ["CAPTIONS", "figures_of"]
@@ -22,11 +23,16 @@ CAPTIONS = {
     "completion": "Trades with every leg filled to size. The dashed black line counts, straight off the tape, the decisions "
     "whose every leg was still there at its worst price when the orders arrived: MARKET cannot do better with no slack.",
     "shortfall": "Expected edge minus what was earned, per intended share, missed and unwound trades included.",
+    "shortfall_parts": "The same shortfall by cause. Unfilled: the edge of what was not bought on every leg. Delay: the mid moved "
+    "before the match. Spread: half of it, against the plan's; below zero where a resting order was paid. Impact: beyond the best. "
+    "Fees: more than reckoned with. Undoing: legs without their others.",
+    "catchable": "How long opportunities wait: the share that orders so late could still have filled at the venue, all legs, full size, "
+    "no slack; and the share of episodes that lasted longer, at the smallest size and as received.",
     "slippage": "Average fill price against the decision price, leg by leg; only legs with a fill, so never judge by this alone.",
     "one_leg": "Of the MARKET trades that failed, how many legs had filled, if only in part. One filled leg is a bet, not a hedge.",
     "execution_time": "From the decision until the last entry leg was over.",
-    "markout": "The mid price after a resting entry was filled, against the fill price. Below zero the fill came because "
-    "the price was leaving.",
+    "markout": "The mid price after an entry fill, against the fill price. A resting fill whose mark-out falls below zero came because "
+    "the price was leaving; one that took begins at minus half a spread.",
     "queue": "Resting fills depend on a model of the queue. The bar spans the models, from the most cautious to the most hopeful.",
     "equity": "Cash plus baskets held at their payoff floor, since the start of each run.",
 }  # fmt: skip
@@ -40,6 +46,8 @@ def figures_of(raw: Raw, table: pd.DataFrame) -> FigureSet:
         "fill_rate": (fills.fill_rate_table(table), fills.plot_fill_rate),
         "completion": (fills.completion_table(table, executable_table(raw)), fills.plot_completion),
         "shortfall": (costs.shortfall_table(table).dropna(subset="shortfall"), costs.plot_shortfall),
+        "shortfall_parts": (parts_table(raw), parts.plot_parts),
+        "catchable": (catchable_table(raw), parts.plot_catchable),
         "slippage": (costs.slippage_table(legs), costs.plot_slippage),
         "one_leg": (fills.one_leg_table(trades, legs), fills.plot_one_leg),
         "execution_time": (course.execution_time_table(trades), course.plot_execution_time),

@@ -91,58 +91,76 @@ def plot_shortfall(table: pd.DataFrame) -> go.Figure:
     return figure.update_yaxes(rangemode="tozero")
 
 
-def markout_table(raw: Raw, latency_ms: float | None = None) -> pd.DataFrame:
-    """Return where the mid went after maker entry fills, per strategy and horizon at one latency (default: the lowest).
+def markout_table(raw: Raw, latency_ms: float | None = None, against: str = "mid") -> pd.DataFrame:
+    """Return where the market went after entry fills at one latency (default: the lowest), resting and taking apart.
 
-    `markout` = s·(mid at the horizon − fill price), cents per share, share-weighted, s = +1 buy, −1 sell: below zero
-    the fill came because the price was leaving. `lo`, `hi`: 95 % over clusters. Fills without a mid then are counted
-    in `n_unknown` and in nothing else.
+    One row per strategy, `fills` ("maker" or "taker") and horizon. `markout` = s·(mid at the horizon − fill price),
+    cents per share, share-weighted, s = +1 buy, −1 sell: below zero the market moved against the fill. What makers
+    have below takers, beyond the spread that a taker pays, is adverse selection. `against="best"` takes the best of
+    the side that would take the shares back instead of the mid. `lo`, `hi`: 95 % over clusters. Fills of which
+    nothing is known then are counted in `n_unknown` and in nothing else.
     """
     gathering = gather(raw)
     lowest = min((cell.latency_ms for cell in raw.cells), default=0.0) if latency_ms is None else latency_ms
-    sums: dict[tuple[str, int], np.ndarray] = {}
-    counts: dict[tuple[str, int], list[int]] = {}
+    sums: dict[tuple[str, str, int], np.ndarray] = {}
+    counts: dict[tuple[str, str, int], list[int]] = {}
     for cell, cluster in zip(raw.cells, gathering.labels, strict=True):
         if cell.latency_ms != lowest:
             continue
         for m in cell.markouts:
-            if not m.maker or m.purpose is not Purpose.ENTRY:
+            if m.purpose is not Purpose.ENTRY:
                 continue
-            key = (cell.strategy.value, m.horizon_ms)
+            key = (cell.strategy.value, "maker" if m.maker else "taker", m.horizon_ms)
+            there = m.best if against == "best" else m.mid
             n = counts.setdefault(key, [0, 0])
-            n[m.mid < 0] += 1
-            if m.mid >= 0:
+            n[there < 0] += 1
+            if there >= 0:
                 at = sums.setdefault(key, np.zeros((2, gathering.clusters.n_clusters)))
-                at[:, cluster[m.trade_id]] += (m.side * (m.mid - m.price) * m.size / MICRO**2, m.size / MICRO)
+                at[:, cluster[m.trade_id]] += (m.side * (there - m.price) * m.size / MICRO**2, m.size / MICRO)
     rows = []
-    for (strategy, horizon), (above, below) in sums.items():
+    for (strategy, fills, horizon), (above, below) in sums.items():
         lo, hi = ratio_intervals(above, below, "markout")
         value = above.sum() / below.sum()
-        known, unknown = counts[strategy, horizon]
+        known, unknown = counts[strategy, fills, horizon]
         ends = (value * CENTS, float(lo[0]) * CENTS, float(hi[0]) * CENTS)
-        rows.append((strategy, lowest, horizon, *ends, known, unknown, int((below > 0).sum())))
-    names = ["strategy", "latency_ms", "horizon_ms", "markout", "lo", "hi", "n_fills", "n_unknown", "n_clusters"]
-    kinds = dict.fromkeys(names, "int64") | dict.fromkeys(names[3:6], "float64")
-    return pd.DataFrame(rows, columns=names).astype(kinds | {"strategy": "str", "latency_ms": "float64"})
+        rows.append((strategy, fills, lowest, horizon, *ends, known, unknown, int((below > 0).sum())))
+    names = [
+        "strategy",
+        "fills",
+        "latency_ms",
+        "horizon_ms",
+        "markout",
+        "lo",
+        "hi",
+        "n_fills",
+        "n_unknown",
+        "n_clusters",
+    ]
+    kinds = dict.fromkeys(names, "int64") | dict.fromkeys(names[4:7], "float64")
+    return pd.DataFrame(rows, columns=names).astype(
+        kinds | {"strategy": "str", "fills": "str", "latency_ms": "float64"}
+    )
 
 
 def plot_markout(table: pd.DataFrame) -> go.Figure:
-    """Draw the result of `markout_table`."""
-    few = len(table) == 0 or int(table["n_clusters"].min()) < MIN_CLUSTERS
-    note = spread(table["n_fills"], "resting fills per mark") + f", at {table['latency_ms'].max():g} ms latency"
-    note += "; no intervals: too few independent clusters" if few else "; bars: 95 % intervals"
-    figure = canvas("Mark-out after maker fills", note, x="time after the fill", y="cents per share, below 0 = adverse")
+    """Draw the result of `markout_table`: full marks for resting fills, hollow ones for those that took."""
+    few = len(table) == 0 or int(table["n_clusters"].max()) < MIN_CLUSTERS
+    note = spread(table["n_fills"], "fills per mark") + f", at {table['latency_ms'].max():g} ms latency"
+    note += "; no intervals: too few independent clusters" if few else "; bars: 95 % intervals, from ten clusters on"
+    figure = canvas("Mark-out after fills", note, x="time after the fill", y="cents per share, below 0 = against us")
     places = sorted({int(value) for value in table["horizon_ms"]})
-    names = strategies(table)
-    for strategy in names:
-        rows = table[table["strategy"] == strategy].sort_values("horizon_ms")
-        shift = (names.index(strategy) - (len(names) - 1) / 2) * 0.14
+    kinds = list(dict.fromkeys(zip(table["strategy"], table["fills"], strict=True)))
+    for number, (strategy, fills) in enumerate(kinds):
+        rows = table[(table["strategy"] == strategy) & (table["fills"] == fills)].sort_values("horizon_ms")
+        shift = (number - (len(kinds) - 1) / 2) * min(0.12, 0.6 / len(kinds))
+        symbol = SYMBOLS[strategy] + ("" if fills == "maker" else "-open")
         figure.add_scatter(
-            x=[places.index(int(value)) + shift for value in rows["horizon_ms"]], y=rows["markout"], name=strategy,
-            mode="lines+markers", line={"color": COLOURS[strategy], "dash": DASHES[strategy], "width": 2},
-            marker={"size": 9, "symbol": SYMBOLS[strategy]}, customdata=rows["n_fills"],
+            x=[places.index(int(value)) + shift for value in rows["horizon_ms"]], y=rows["markout"],
+            name=f"{strategy}, {fills}", mode="lines+markers",
+            line={"color": COLOURS[strategy], "dash": DASHES[strategy], "width": 2 if fills == "maker" else 1},
+            marker={"size": 9, "symbol": symbol}, customdata=rows["n_fills"],
             error_y=whiskers(rows["markout"], rows["lo"], rows["hi"], COLOURS[strategy]),
-            hovertemplate=f"{strategy}: %{{y:.3f}} cents (%{{customdata}} fills)<extra></extra>",
+            hovertemplate=f"{strategy}, {fills}: %{{y:.3f}} cents (%{{customdata}} fills)<extra></extra>",
         )  # fmt: skip
     labels = [f"{value} ms" if value < 1_000 else f"{value / 1_000:g} s" for value in places]
     figure.update_xaxes(tickmode="array", tickvals=list(range(len(places))), ticktext=labels)

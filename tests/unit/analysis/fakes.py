@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from arbkit.backtest.compare import Catch, Life
+from arbkit.backtest.shortfall import Split
 from arbkit.core.model import (
     ArbitrageOpportunity,
     Basket,
@@ -35,12 +37,14 @@ MARKET, LIMIT, HYBRID = ExecutionStrategy
 @dataclass(frozen=True)
 class Markout:
     trade_id: str
+    fill_id: str
     leg: int
     purpose: Purpose
     maker: bool
     horizon_ms: int
     price: int
     mid: int
+    best: int
     side: int
     size: int
 
@@ -55,6 +59,8 @@ class Cell:
     markouts: tuple[Markout, ...] = ()
     queue: str = "risk-averse"
     consumption: str = "cautious"
+    splits: tuple[Split, ...] = ()
+    catches: tuple[Catch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Comparison:
     mode: str = "each"
     sensitivity: tuple[Cell, ...] = ()
     counters: dict[tuple[str, float], dict[str, int]] = field(default_factory=dict)
+    lives: tuple[Life, ...] = ()
 
 
 def basket(event: str = "final", legs: int = 2, close: int | None = None) -> Basket:
@@ -191,6 +198,12 @@ def realistic(
                         results,
                         tuple(bool(x) for x in lives > latency),
                         _markouts(results, draws),
+                        splits=tuple(_split(o, r) for o, r in zip(opportunities, results, strict=True)),
+                        catches=tuple(
+                            Catch(delay, tuple((lives > delay).tolist())) for delay in (0.0, 50.0, *latencies)
+                        )
+                        if not cells
+                        else (),
                     )
                 )
     sensitivity = tuple(
@@ -211,8 +224,9 @@ def realistic(
         )
     )
     made = Comparison(
-        tuple(opportunities), tuple(cells), modelled=MODELLED, quality=QUALITY, sensitivity=sensitivity, synthetic=True
-    )
+        tuple(opportunities), tuple(cells), modelled=MODELLED, quality=QUALITY, sensitivity=sensitivity, synthetic=True,
+        lives=tuple(Life(round(life * MS), False) for life in lives.tolist()),
+    )  # fmt: skip
     return replace(made, **changes)
 
 
@@ -260,6 +274,14 @@ def _drawn(
                   fees=0.001 * size, outcome=outcome)  # fmt: skip
 
 
+def _split(of: ArbitrageOpportunity, result: ExecutionResult) -> Split:
+    """All of the shortfall under one cause, by the outcome."""
+    lost = of.edge - result.pnl
+    return {
+        Outcome.COMPLETED: Split(delay=lost // 2, spread=lost - lost // 2), Outcome.UNWOUND: Split(undoing=lost),
+    }.get(result.outcome, Split(unfilled=lost))  # fmt: skip
+
+
 def _hopeful(result: ExecutionResult) -> ExecutionResult:
     missed = result.outcome is Outcome.MISSED and int(result.trade.opportunity.id[-1]) % 2 == 0
     if not missed:
@@ -288,11 +310,13 @@ def _markouts(results: tuple[ExecutionResult, ...], rng: np.random.Generator) ->
                         found.append(
                             Markout(
                                 result.trade.id,
+                                one.trade_id,
                                 at.index,
                                 entry.purpose,
                                 one.maker,
                                 horizon,
                                 one.price,
+                                mid,
                                 mid,
                                 1,
                                 one.size,

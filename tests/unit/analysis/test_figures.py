@@ -112,33 +112,50 @@ def test_execution_time_leaves_out_what_was_never_sent():
 
 def marked(raw, **changes):
     trade = raw.cells[0].results[0].trade.id
-    usual = Markout(trade, 0, Purpose.ENTRY, True, 1_000, 490_000, 480_000, 1, 30_000_000)
+    usual = Markout(trade, "f", 0, Purpose.ENTRY, True, 1_000, 490_000, 480_000, 470_000, 1, 30_000_000)
     return replace(usual, **changes)
 
 
-def test_markouts_are_share_weighted_cents_of_resting_entries_and_below_nought_when_adverse():
+def test_markouts_are_share_weighted_cents_of_entries_and_below_nought_when_adverse():
     raw = three()
     marks = (
         marked(raw),
         marked(raw, leg=1, mid=495_000, size=10_000_000),
         marked(raw, mid=-1),
-        marked(raw, maker=False, mid=100_000),
         marked(raw, purpose=Purpose.EXIT, mid=100_000),
     )
     made = costs.markout_table(replace(raw, cells=(replace(raw.cells[0], markouts=marks),)))
-    row = made.iloc[0]
-    assert row["markout"] == pytest.approx((30 * -1.0 + 10 * 0.5) / 40)
-    assert (row["horizon_ms"], row["n_fills"], row["n_unknown"], row["n_clusters"]) == (1_000, 2, 1, 1)
-    assert pd.isna(row["lo"])
+    (row,) = made.itertuples()
+    assert row.markout == pytest.approx((30 * -1.0 + 10 * 0.5) / 40)
+    assert (row.fills, row.horizon_ms, row.n_fills, row.n_unknown, row.n_clusters) == ("maker", 1_000, 2, 1, 1)
+    assert pd.isna(row.lo)
     sold = costs.markout_table(replace(raw, cells=(replace(raw.cells[0], markouts=(marked(raw, side=-1),)),)))
     assert sold["markout"].iloc[0] == pytest.approx(1.0)
+
+
+def test_resting_and_taking_fills_are_marked_apart_and_against_what_is_asked_for():
+    raw = three()
+    marks = (marked(raw), marked(raw, maker=False, mid=500_000))
+    made = replace(raw, cells=(replace(raw.cells[0], markouts=marks),))
+    assert costs.markout_table(made).set_index("fills")["markout"].to_dict() == pytest.approx(
+        {"maker": -1.0, "taker": 1.0}
+    )
+    assert costs.markout_table(made, against="best").set_index("fills")["markout"].to_dict() == pytest.approx(
+        {"maker": -2.0, "taker": -2.0}
+    )
+    lines = costs.plot_markout(costs.markout_table(made)).data
+    assert [(line.name, line.marker.symbol) for line in lines] == [
+        ("MARKET, maker", "circle"),
+        ("MARKET, taker", "circle-open"),
+    ]
 
 
 def test_markouts_have_intervals_where_there_are_clusters_enough(whole):
     raw, _ = whole
     made = costs.markout_table(raw)
     assert set(made["latency_ms"]) == {20.0}
-    assert set(made["strategy"]) == {"LIMIT", "HYBRID"}
+    kinds = set(zip(made["strategy"], made["fills"], strict=True))
+    assert kinds == {("MARKET", "taker"), ("LIMIT", "maker"), ("HYBRID", "maker"), ("HYBRID", "taker")}
     assert (made["lo"] <= made["markout"]).all()
 
 

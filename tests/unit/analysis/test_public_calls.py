@@ -466,7 +466,7 @@ def test_a_run_is_that_of_a_comparison(tape: Tape, found: list[Basket], strategy
 
 # -- saving ----------------------------------------------------------------------------------------------------
 
-PARTS = ("trades", "legs", "orders", "fills", "equity")
+PARTS = ("trades", "legs", "orders", "fills", "markouts", "shortfall", "equity")
 
 
 def test_a_saved_run_comes_back_whole(done: ak.Run, tmp_path: Path) -> None:
@@ -540,7 +540,7 @@ def shortened(file: Path) -> None:
         (lambda at: (at / "run.json").write_bytes(b"\xff\xfe{"), r"run.json: cannot be read"),
         (lambda at: (at / "run.json").write_text("[]"), r"run.json: was not written by arbkit"),
         (lambda at: (at / "run.json").write_text("{}"), r"run.json: was not written by arbkit"),
-        (lambda at: edited(at / "run.json", schema_version=2), r"schema_version 2, but this arbkit reads 1"),
+        (lambda at: edited(at / "run.json", schema_version=3), r"schema_version 3, but this arbkit reads 2"),
         (lambda at: edited(at / "run.json", quality=None), r"field `quality` is missing"),
     ],
 )

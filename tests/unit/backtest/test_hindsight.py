@@ -4,27 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from arbkit.backtest.hindsight import Markout, Plan, look_back
-from arbkit.core.model import (
-    ArbitrageOpportunity,
-    Basket,
-    Book,
-    ExecutionResult,
-    ExecutionStrategy,
-    Fill,
-    Kind,
-    MultiLegTrade,
-    Order,
-    OrderStatus,
-    Outcome,
-    Purpose,
-    Side,
-    TimeInForce,
-    TradeLeg,
-)
-from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.backtest.hindsight import Plan, look_back
 from arbkit.history.tape import Tape
-from tests.builders import ASK, BID, TapeBuilder, a_market, a_table, cents, ms, shares
+from tests.builders import ASK, TapeBuilder, a_market, a_table, cents, ms, shares
 
 TWO = a_table(a_market("a"), a_market("b"))
 
@@ -39,8 +21,8 @@ def stood(tape: Tape, *plans: tuple[int, Sequence[tuple[int, int, int]]]) -> lis
     """Ask for (ms, [(book, shares, cents)]) what stood."""
     books = tape.markets.books
     asked = [Plan(ms(at), tuple((books[b], shares(n), cents(worst)) for b, n, worst in legs)) for at, legs in plans]
-    ((found, _),) = look_back(tape, [(asked, [])])
-    return found
+    (found,) = look_back(tape, [asked])
+    return list(found)
 
 
 def test_shares_at_or_below_the_worst_price_are_executable() -> None:
@@ -106,65 +88,13 @@ def test_a_question_after_the_end_is_answered_by_the_last_books() -> None:
     assert stood(quiet().tape(), (10_000, [(0, 7, 42)])) == [True]
 
 
-# -- mark-outs -----------------------------------------------------------------------------------------------
-
-
-def filled(book: Book, at: int, price: int, purpose: Purpose = Purpose.ENTRY, name: str = "t") -> ExecutionResult:
-    """A trade of one leg, filled once."""
-    basket = Basket("b", Kind.OUTCOMES, "e", (book,), Cash(MICRO), Size(MICRO), Size(MICRO))
-    opportunity = ArbitrageOpportunity("o", basket, ms(0), shares(5), Cash(0), Cash(0))
-    fill = Fill("f", cents(price), shares(5), Cash(0), at=ms(at) + 7, venue_at=ms(at), maker=True)
-    order = Order(
-        "x", book, Side.BUY, cents(price), shares(5), TimeInForce.GTC,
-        purpose=purpose, status=OrderStatus.FILLED, fills=(fill,),
-    )  # fmt: skip
-    leg = TradeLeg(0, book, Side.BUY, shares(5), orders=(order,))
-    return ExecutionResult(MultiLegTrade(name, opportunity, ExecutionStrategy.LIMIT, (leg,)), Outcome.COMPLETED)
-
-
-def marks(tape: Tape, *results: ExecutionResult, horizons: Sequence[int] = (100,)) -> list[Markout]:
-    ((_, found),) = look_back(tape, [([], results)], horizons)
-    return found
-
-
-def test_a_mark_out_is_the_mid_of_the_legs_own_outcome_after_the_venues_fill() -> None:
-    tape = quiet().level(100, BID, 41, 9).level(101, BID, 41, 0).mark(300).tape()
-    yes, no = tape.markets.books[:2]
-    after = marks(tape, filled(yes, 0, 40), filled(no, 0, 58), horizons=(99, 100, 101))
-    assert [mark.mid for mark in after[:3]] == [410_000, 415_000, 410_000]
-    assert [mark.mid for mark in after[3:]] == [590_000, 585_000, 590_000]
-    assert after[0] == Markout("t", 0, Purpose.ENTRY, True, 99, Price(400_000), 410_000, 1, shares(5))
-
-
-def test_a_book_of_one_side_has_no_mid() -> None:
-    tape = quiet().level(50, ASK, 42, 0).mark(300).tape()
-    assert [mark.mid for mark in marks(tape, filled(tape.markets.books[0], 0, 40))] == [-1]
-    gapped = quiet().gap(50).mark(300).tape()
-    assert [mark.mid for mark in marks(gapped, filled(gapped.markets.books[0], 0, 40))] == [-1]
-
-
-def test_horizons_beyond_the_end_of_the_tape_are_left_out() -> None:
-    tape = quiet().mark(300).tape()
-    after = marks(tape, filled(tape.markets.books[0], 200, 40), horizons=(99, 100, 101, 5_000))
-    assert [mark.horizon_ms for mark in after] == [99, 100]
-
-
-def test_undo_orders_have_no_mark_outs() -> None:
-    tape = quiet().mark(300).tape()
-    assert marks(tape, filled(tape.markets.books[0], 0, 40, Purpose.EXIT)) == []
-
-
 def test_every_list_of_decisions_gets_its_own_answers_in_its_own_order() -> None:
     tape = quiet().level(100, ASK, 42, 0).mark(300).tape()
     yes = tape.markets.books[0]
     early, late = (Plan(ms(at), ((yes, shares(5), cents(42)),)) for at in (50, 150))
-    first, second = look_back(
-        tape, [([late, early], [filled(yes, 100, 40, name="p")]), ([early], [filled(yes, 0, 41, name="q")])], (100,)
-    )
-    assert (first[0], second[0]) == ([False, True], [True])
-    assert [(mark.trade_id, mark.mid) for mark in first[1] + second[1]] == [("p", -1), ("q", -1)]
+    assert look_back(tape, [[late, early], [early]]) == [(False, True), (True,)]
 
 
 def test_an_empty_tape_has_nothing_to_say() -> None:
     empty = TapeBuilder(TWO).tape()
-    assert look_back(empty, [([Plan(0, ((TWO.books[0], shares(1), cents(99)),))], [])]) == [([False], [])]
+    assert look_back(empty, [[Plan(0, ((TWO.books[0], shares(1), cents(99)),))]]) == [(False,)]
