@@ -93,9 +93,14 @@ class Question:
             )
 
     @cached_property
+    def silent_venues(self) -> frozenset[str]:
+        """The venues whose trades are not on the tape: without them nothing is known of a queue there."""
+        return frozenset(leg.venue for basket in self.baskets for leg in basket.legs) - printing(self.tape)
+
+    @property
     def has_prints(self) -> bool:
-        """Whether every venue traded on recorded prints: without them nothing is known of a queue."""
-        return printing(self.tape) >= {leg.venue for basket in self.baskets for leg in basket.legs}
+        """Whether every venue traded on recorded prints."""
+        return not self.silent_venues
 
     def modelled(self) -> dict[str, object]:
         """Return everything that was assumed, in the order a reader asks for it, and whether the scan is whole."""

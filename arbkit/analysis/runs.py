@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from arbkit.analysis.progress import Bar
 from arbkit.analysis.question import Question
+from arbkit.analysis.span import QUEUES, models
 from arbkit.backtest.compare import Cell, Life, RawComparison, at_latency, run_each
 from arbkit.backtest.markouts import mark_out
 from arbkit.backtest.quotes import rows_heard
@@ -83,17 +84,19 @@ def run_paired(
 ) -> RawComparison:
     """Run every opportunity in a fresh world; with `spans`, the first latency under every other fill model as well."""
     first = grid[0][1]
-    models = [
+    others = [
         (strategy, replace(scenario, queue=queue, consumption=consumption))
         for strategy, scenario in (grid if spans else ())
         if (scenario.entry_ms, scenario.seed) == (first.entry_ms, first.seed)
-        for queue, consumption in _models(strategy, scenario)
+        for queue, consumption in models(strategy, scenario.queue)
         if (queue, consumption) != (scenario.queue, scenario.consumption)
         and (queue == "through" or question.has_prints or strategy is ExecutionStrategy.MARKET)
     ]
     with Bar("comparing", "opportunity", quiet=question.quiet) as bar:
-        opportunities, cells = run_each(question.tape, question.scanned, [*grid, *models], question.config, bar)
+        opportunities, cells = run_each(question.tape, question.scanned, [*grid, *others], question.config, bar)
     modelled = _modelled(question, grid)
+    if spans:
+        modelled["queue_span"] = _span(question, grid)
     found = len(question.scanned)
     if len(opportunities) < found:
         modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
@@ -117,11 +120,14 @@ def _lives(question: Question, kept: Set[str]) -> tuple[Life, ...]:
     return tuple(Life(*life) for o, life in zip(found.opportunities(), lives, strict=True) if o.id in kept)
 
 
-def _models(strategy: ExecutionStrategy, scenario: Scenario) -> list[tuple[str, str]]:
-    """Return the queue and consumption models to span, most cautious first; a taker stands in no queue."""
-    if strategy is ExecutionStrategy.MARKET:
-        return [(scenario.queue, "cautious"), (scenario.queue, "hopeful")]
-    return [("through", "cautious"), ("risk-averse", "cautious"), ("front", "cautious"), ("front", "hopeful")]
+def _span(question: Question, grid: list[tuple[ExecutionStrategy, Scenario]]) -> str:
+    """Say which models of the queue the strategies that rest were run under, and why not under the others."""
+    if all(strategy is ExecutionStrategy.MARKET for strategy, _ in grid):
+        return "no strategy rests: only what becomes of our own takes is spanned"
+    if question.has_prints:
+        return f"all {len(QUEUES)} rules at the first latency and seed, from {QUEUES[0]} to {QUEUES[-1]}"
+    venues = ", ".join(sorted(question.silent_venues))
+    return f"through alone: the tape holds no trades of {venues}, and without them no other rule can be fed"
 
 
 def _listed(grid: list[tuple[ExecutionStrategy, Scenario]], name: str) -> str:
@@ -167,6 +173,7 @@ def run_continuous(
             "mode": "portfolio: one continuous run per strategy, not paired",
             "escalations": "acknowledged at once, a live engine would take no entries until a person has looked; "
             "what they leave unhedged counts nothing in equity, and in pnl what the bids would pay",
+            "queue_span": "not run: a continuous run is one world under one rule; mode 'each' runs them all",
             "counters": "seen are the episodes of the received books; those that own impact removed have no column",
         },
         quality=question.tape.quality.to_dict(),

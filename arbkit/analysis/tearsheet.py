@@ -20,6 +20,7 @@ from arbkit.analysis.definitions import BLOCKS, INTERVALS, UNDEFINED, Column, la
 from arbkit.analysis.display import CONFIG, FigureSet
 from arbkit.analysis.figures import figures_of
 from arbkit.analysis.raw import Raw
+from arbkit.analysis.span import span_lines
 from arbkit.analysis.text import answer, said
 from arbkit.core.files import written
 
@@ -128,8 +129,10 @@ class Tearsheet:
             for columns in BLOCKS.values()
             for c in present(columns, self.table)
         }
+        spans = "".join(f"<li>{escape(line)}</li>" for line in span_lines(self.raw))
         parts = [
             *self._references(),
+            *([("How far it leans on the model of fills", f"<ul>{spans}</ul>")] if spans else []),
             ("What was modelled", _facts(self.raw.modelled)),
             ("What was recorded: quality of the tape", _facts(self.raw.quality)),
             (

@@ -24,6 +24,7 @@ from arbkit.analysis.definitions import (
 )
 from arbkit.analysis.intervals import MIN_CLUSTERS, TOO_FEW
 from arbkit.analysis.raw import Raw
+from arbkit.analysis.span import span_lines
 
 WIDTH = 120
 GAP = "  "
@@ -149,6 +150,10 @@ def comparison_text(raw: Raw, table: pd.DataFrame) -> str:
     parts += [*wrapped(" ".join(answer(raw, table))), "", table_text(table), ""]
     if len(table) and int(table["n_clusters"].max()) >= MIN_CLUSTERS:
         parts += [*wrapped(INTERVALS), ""]
+    if spans := span_lines(raw):
+        parts += ["from the most cautious model of fills to the most hopeful:"]
+        parts += [line for span in spans for line in wrapped(span, indent="  ")]
+        parts.append("")
     parts.append("modelled:")
     for name, value in raw.modelled.items():
         parts += wrapped(f"{name}: {said(value)}", indent="  ")

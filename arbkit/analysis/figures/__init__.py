@@ -13,6 +13,7 @@ from arbkit.analysis.display import FigureSet, ShownFigure
 from arbkit.analysis.figures import costs, course, fills, parts
 from arbkit.analysis.measures import catchable_table, parts_table
 from arbkit.analysis.raw import Raw
+from arbkit.analysis.span import queue_table
 
 __all__ = ["CAPTIONS", "figures_of"]
 
@@ -52,7 +53,7 @@ def figures_of(raw: Raw, table: pd.DataFrame) -> FigureSet:
         "one_leg": (fills.one_leg_table(trades, legs), fills.plot_one_leg),
         "execution_time": (course.execution_time_table(trades), course.plot_execution_time),
         "markout": (costs.markout_table(raw), costs.plot_markout),
-        "queue": (course.queue_table(raw), course.plot_queue),
+        "queue": (queue_table(raw), course.plot_queue),
     }
     if raw.mode == "portfolio" and raw.fees_known:
         made["equity"] = (course.equity_table(raw), course.plot_equity)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from arbkit.analysis.comparison import comparison_table
 from arbkit.analysis.figures.costs import boxes, draw_boxes
 from arbkit.analysis.figures.style import (
     COLOURS,
@@ -18,14 +15,12 @@ from arbkit.analysis.figures.style import (
     latencies,
     spread,
 )
-from arbkit.analysis.raw import MICRO, Raw, RawCell, groups
+from arbkit.analysis.raw import MICRO, Raw
+from arbkit.analysis.span import caution
 from arbkit.core.model import floor_value
 
-# From the most cautious to the most hopeful; what is not named here stands in between.
-QUEUES = ("through", "trade-only", "risk-averse", "power", "pro-rata", "front")  # the most cautious first
-CAUTION = {**{rule: place for place, rule in enumerate(QUEUES)}, "cautious": 0, "hopeful": 1}
-SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#e6550d", "#8c2d04")
-MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "triangle-right")
+SHADES = ("#08306b", "#2171b5", "#6baed6", "#c6b8a0", "#fdae6b", "#e6550d", "#8c2d04")
+MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "star", "triangle-right")
 DASHED = ("solid", "dot", "dash", "dashdot", "longdash")
 MARKED = 60  # trades up to which each one gets a mark
 EQUITY = ["strategy", "latency_ms", "seed", "at", "cash", "locked", "equity"]
@@ -50,41 +45,12 @@ def plot_execution_time(table: pd.DataFrame) -> go.Figure:
     )
 
 
-def queue_table(raw: Raw) -> pd.DataFrame:
-    """Return fill rate and pnl per opportunity under every queue and consumption model that was run.
-
-    One row per strategy, latency and model ("queue, consumption"), the most cautious model first. Only strategies and
-    latencies that were run under more than one model, with the seeds they have in common. Empty when there are none.
-    """
-    every = [*raw.cells, *raw.sensitivity]
-    tables = []
-    for (strategy, latency_ms), mine in groups(every).items():
-        models = sorted({(cell.queue, cell.consumption) for cell in mine}, key=_caution)
-        seeds = [{c.seed for c in mine if (c.queue, c.consumption) == model} for model in models]
-        common = set.intersection(*seeds)
-        if len(models) < 2 or not common:
-            continue
-        for model in models:
-            cells: Sequence[RawCell] = [c for c in mine if (c.queue, c.consumption) == model and c.seed in common]
-            row = comparison_table(raw, cells).iloc[0]
-            tables.append((strategy, latency_ms, ", ".join(model), row["leg_fill_rate"], row["pnl_per_opportunity"],
-                           int(row["n_opportunities"])))  # fmt: skip
-    names = ["strategy", "latency_ms", "model", "leg_fill_rate", "pnl_per_opportunity", "n_opportunities"]
-    kinds = dict.fromkeys(names, "float64") | {"strategy": "str", "model": "str", "n_opportunities": "int64"}
-    return pd.DataFrame(tables, columns=names).astype(kinds)
-
-
-def _caution(model: tuple[str, str]) -> tuple[int, int, str]:
-    queue, consumption = model
-    return CAUTION.get(queue, 5), CAUTION.get(consumption, 0), queue
-
-
 def plot_queue(table: pd.DataFrame) -> go.Figure:
     """Draw the result of `queue_table`: a bar per strategy, from its most cautious model to its most hopeful."""
     note = spread(table["n_opportunities"], "opportunities per mark") + "; a short bar: the answer does not lean on it"
     names = [f"{row.strategy}, {row.latency_ms:g} ms" for row in table.itertuples()]
     places = list(dict.fromkeys(names))
-    models = sorted(dict.fromkeys(table["model"]), key=lambda model: _caution(model.partition(", ")[::2]))
+    models = sorted(dict.fromkeys(table["model"]), key=lambda model: caution(model.partition(", ")[::2]))
     figure = canvas("How far the answer leans on the queue model", note, x="", y="", height=230 + 84 * len(places))
     rows = np.array([places.index(name) for name in names])
     for column, axis in (("leg_fill_rate", "x"), ("pnl_per_opportunity", "x2")):

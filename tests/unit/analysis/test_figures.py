@@ -7,6 +7,7 @@ import pytest
 from arbkit.analysis import frames
 from arbkit.analysis.comparison import comparison_table, executable_table
 from arbkit.analysis.figures import CAPTIONS, costs, course, figures_of, fills
+from arbkit.analysis.span import queue_table
 from arbkit.core.model import Outcome, Purpose
 from tests.unit.analysis.fakes import (
     HYBRID,
@@ -167,7 +168,7 @@ def test_a_horizon_at_which_no_mid_was_known_is_left_out():
 
 def test_the_queue_span_runs_from_the_most_cautious_model_to_the_most_hopeful(whole):
     raw, table = whole
-    made = course.queue_table(raw)
+    made = queue_table(raw)
     assert set(made["strategy"]) == {"LIMIT", "HYBRID"}
     limit = made[made["strategy"] == "LIMIT"]
     assert list(limit["model"]) == [
@@ -182,14 +183,14 @@ def test_the_queue_span_runs_from_the_most_cautious_model_to_the_most_hopeful(wh
 def test_models_are_compared_on_the_seeds_they_have_in_common():
     raw = realistic(n=12, latencies=(20.0,), seeds=2)
     one_seed = replace(raw, sensitivity=tuple(cell for cell in raw.sensitivity if cell.seed == 0))
-    limit = course.queue_table(one_seed).query("strategy == 'LIMIT' and model == 'risk-averse, cautious'").iloc[0]
+    limit = queue_table(one_seed).query("strategy == 'LIMIT' and model == 'risk-averse, cautious'").iloc[0]
     alone = [cell for cell in raw.cells if cell.strategy is LIMIT and cell.seed == 0]
     assert limit["leg_fill_rate"] == comparison_table(raw, alone)["leg_fill_rate"].iloc[0]
 
 
 def test_without_other_models_there_is_no_span():
     raw = three()
-    assert len(course.queue_table(raw)) == 0
+    assert len(queue_table(raw)) == 0
     assert "queue" not in figures_of(raw, comparison_table(raw))
 
 
