@@ -13,7 +13,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from arbkit.core.errors import Cause, ConfigError, OrderRejected, VenueUnavailable
-from arbkit.core.model import Order
+from arbkit.core.model import Order, TimeInForce
 from arbkit.core.units import NS_PER_MS, NS_PER_S, Cash, cash
 
 DOWN, CANCEL_ONLY, POST_ONLY = "down", "cancel-only", "post-only"
@@ -126,6 +126,8 @@ class Habits:
     is provisional for so long, its shares cannot be sold before, and then `failing` of the matches fail: void fills.
     `pays_s` after its resolution a market pays what was held; None: shares stay shares. `self_trade` says which of two
     orders of ours that would meet is cancelled: what is left of the "taker", or the "maker" that it gets as far as.
+    `gtd_least_s` an order that rests until a time must state one at least so far ahead, and the venue ends it
+    `gtd_early_s` before that time.
     """
 
     hold_ms: float = 0.0
@@ -138,11 +140,14 @@ class Habits:
     failing: float = 0.0
     pays_s: float | None = None
     self_trade: str = "taker"
+    gtd_least_s: float = 0.0
+    gtd_early_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value, most in (
             ("hold_ms", self.hold_ms, 600_000.0), ("min_taking", self.min_taking, 1e6),
             ("settle_s", self.settle_s, LONGEST_S), ("failing", self.failing, 1.0),
+            ("gtd_least_s", self.gtd_least_s, LONGEST_S), ("gtd_early_s", self.gtd_early_s, LONGEST_S),
             *((f"holds[{market!r}]", hold, 600_000.0) for market, hold in self.holds.items()),
             *([] if self.pays_s is None else [("pays_s", self.pays_s, LONGEST_S)]),
         ):  # fmt: skip
@@ -166,6 +171,24 @@ class Habits:
     def settle_ns(self) -> int:
         return round(self.settle_s * NS_PER_S)
 
+    def ends_ns(self, order: Order) -> int:
+        """Return when (ns) the venue ends an order by itself; 0: it does not."""
+        return order.expires - round(self.gtd_early_s * NS_PER_S) if order.tif is TimeInForce.GTD else 0
+
+    def wrong_expiry(self, order: Order, at: int) -> str:
+        """Return what is wrong with the time that an order which arrives at `at` ns states, or nothing."""
+        if order.tif is not TimeInForce.GTD:
+            return "expires: only a GTD order ends by itself" if order.expires else ""
+        if not order.expires:
+            return "expires: a GTD order says until when it rests"
+        ahead = (order.expires - at) / NS_PER_S
+        if self.gtd_least_s and order.expires - at < round(self.gtd_least_s * NS_PER_S):
+            return f"expires: {ahead:.3f} s ahead, and it must be {self.gtd_least_s:g} s at least"
+        if self.ends_ns(order) <= at:
+            early = f" (it ends {self.gtd_early_s:g} s before that)" if self.gtd_early_s else ""
+            return f"expires: {ahead:.3f} s ahead{early}, so it is over when it arrives"
+        return ""
+
     @property
     def least_taking(self) -> Cash:
         return cash(self.min_taking)
@@ -187,6 +210,11 @@ class Habits:
             said.append(f"fills settle after {self.settle_s:g} s, {self.failing:.2%} of them fail then")
         if self.pays_s is not None:
             said.append(f"pays what was held {self.pays_s:g} s after a resolution")
+        if self.gtd_least_s or self.gtd_early_s:
+            said.append(
+                f"orders that rest until a time state one {self.gtd_least_s:g} s ahead at least, and end "
+                f"{self.gtd_early_s:g} s before it"
+            )
         if self.self_trade == "maker":
             said.append("our taker would meet our own resting order: that one is cancelled")
         return "; ".join(said) or "none"
@@ -194,8 +222,11 @@ class Habits:
 
 PLAIN = Habits()
 # Signer limits of the standard tier (trading-rate-limits, 2026-08); marketable buys of at least a dollar; Polygon is
-# final after about five seconds. Holds differ by market (crypto and finance 50 to 250 ms, sports seconds).
-POLYMARKET = Habits(min_taking=1.0, orders=Rate(40, 60), cancels=Rate(80, 120), settle_s=5.0)
+# final after about five seconds. Holds differ by market (crypto and finance 50 to 250 ms, sports seconds). What rests
+# until a time states one three minutes ahead at least (180 s in its client), and ends a minute before it.
+POLYMARKET = Habits(
+    min_taking=1.0, orders=Rate(40, 60), cancels=Rate(80, 120), settle_s=5.0, gtd_least_s=180.0, gtd_early_s=60.0
+)
 # Basic tier: 100 write tokens a second at 10 a request (rate_limits, 2026-09); the pause is in its calendar. It pays
 # by itself when a market is determined.
 KALSHI = Habits(windows=(Weekly(CANCEL_ONLY, 3, "03:00", 120),), orders=Rate(10, 10), cancels=Rate(10, 10), pays_s=0.0)

@@ -172,12 +172,14 @@ class Matcher:
     # -- orders ----------------------------------------------------------------------------------------------
 
     def place(self, order: Order, at: int, on_match: OnMatch) -> Placed:
-        """Match an order that arrives at `at` ns, and rest what a GTC leaves; later matches go to `on_match`.
+        """Match an order that arrives at `at` ns, and rest what a GTC or GTD leaves; later matches go to `on_match`.
+
+        When a GTD is over is its venue's to say, by `cancel`.
 
         Raises ConfigError for a resting order on a venue whose trades were not recorded, unless the rule needs none.
         """
         self.settle(at)
-        if order.tif is TimeInForce.GTC:
+        if order.tif.rests:
             check_resting(self._rule, order.venue, self._printing)
         if reason := self._refusal(order, at):
             return Placed(OrderStatus.REJECTED, reason=reason)
@@ -202,7 +204,7 @@ class Matcher:
             return Placed(OrderStatus.FILLED, taken, gave_way=gone)
         if meets_own and not yields:
             return Placed(OrderStatus.CANCELLED, taken, SELF_TRADE)
-        if order.tif is not TimeInForce.GTC:
+        if not order.tif.rests:
             reason = NOT_WHOLE if order.tif is TimeInForce.FOK else NO_MATCH
             return Placed(OrderStatus.CANCELLED, taken, "" if taken else reason, gone)
         self._rest(_Resting(order.client_id, flip, home, side, limit, on_match), left, at)
@@ -251,7 +253,7 @@ class Matcher:
             return f"size {order.size}: below the minimum of {market.min_size}"
         if market.lot is not None and order.size % market.lot:
             return f"size {order.size}: not a multiple of {market.lot}"
-        if order.post_only and order.tif is not TimeInForce.GTC:
+        if order.post_only and not order.tif.rests:
             return "post-only: only an order that rests can be"
         return ""
 

@@ -38,7 +38,7 @@ from arbkit.core.model import (
     TimeInForce,
 )
 from arbkit.core.ports import Fees, Page, VenueOrder
-from arbkit.core.units import MICRO, Cash, Price, Size, cost, price, proceeds, size
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size, cost, price, proceeds, size
 from arbkit.detection.sizing import basket_quote, largest_size
 from arbkit.history.markets import market_table
 
@@ -302,6 +302,9 @@ class MockPlatform:
             raise OrderRejected(f"price {order.limit} is not on the grid")
         if order.size < (market.min_size or 1) or order.size % (market.lot or 1):
             raise OrderRejected(f"size {order.size} is not legal")
+        over = order.expires <= self._clock.now()
+        if over if order.tif is TimeInForce.GTD else order.expires:
+            raise OrderRejected("expires: a GTD order states a time to come, and no other order states one")
         if order.post_only and view.ask_levels and order.limit >= view.ask_levels[0].price:
             raise OrderRejected("post-only order would cross")
         if order.side is Side.SELL and order.size > self.shares.get(order.book.index, 0):
@@ -314,13 +317,15 @@ class MockPlatform:
         if not order.post_only:
             most = order.size if answer.fill is None else min(order.size, int(size(answer.fill)))
             self._take(known, most)
-        if order.tif is TimeInForce.GTC:
+        if order.tif.rests:
             if known.left:
                 loop = asyncio.get_running_loop()
                 known.timers = [
                     loop.create_task(self._later(known, after, int(size(shares))))
                     for after, shares in answer.rests_fill
                 ]
+                if order.expires:
+                    known.timers.append(loop.create_task(self._expire(known)))
         elif known.left:
             known.status = OrderStatus.CANCELLED
 
@@ -349,6 +354,12 @@ class MockPlatform:
         await asyncio.sleep(after)
         if _rests(known):
             self._fill(known, known.order.limit, min(shares, known.left), maker=True)
+
+    async def _expire(self, known: _Known) -> None:
+        await asyncio.sleep(max(0, known.order.expires - self._clock.now()) / NS_PER_S)
+        if _rests(known):
+            known.status = OrderStatus.EXPIRED
+            self._ended(known)
 
     def _fill(self, known: _Known, at: int, shares: int, *, maker: bool, fee: int | None = None) -> None:
         order, now = known.order, self._clock.now()

@@ -27,6 +27,7 @@ REUSED = "client id: another order has it already"
 MARKET_ENDED = "closed market: the venue cancelled what rested"
 GAVE_WAY = "self-trade: gave way to another order of ours"
 HELD = "held: not matched yet, and not to be cancelled"
+EXPIRED = "expired: the time that it stated"
 
 
 class Matching(Protocol):
@@ -129,6 +130,9 @@ class VenueDesk:
         """Check the account, hold what would take where the venue does that, and let the rest match."""
         order = record.order
         rule = rule_at(self._fees, order.book, at)
+        if wrong := self._habits.wrong_expiry(order, at):
+            self._end(record, OrderStatus.REJECTED, wrong)
+            return
         if order.size > 0 and (short := self.ledger.short_of(order, rule)):
             self._end(record, OrderStatus.REJECTED, short)
             return
@@ -147,10 +151,19 @@ class VenueDesk:
     def _released(self, record: Record, at: int) -> None:
         """Match an order at the end of its hold; what was legal then may be so no more, and is cancelled."""
         record.held, record.reason = False, ""
-        self._match(record, at)
+        if 0 < self._habits.ends_ns(record.order) <= at:
+            self._end(record, OrderStatus.EXPIRED, EXPIRED)
+        else:
+            self._match(record, at)
         if record.status is OrderStatus.REJECTED:
             record.status = OrderStatus.CANCELLED
         self._say(record, at)
+
+    def _expired(self, record: Record, at: int) -> None:
+        """End a GTD order at its time, after the fills up to then; one that is held is looked at when its hold ends."""
+        if not record.held and self._matching.cancel(record.order.client_id, at):
+            self._end(record, OrderStatus.EXPIRED, EXPIRED)
+            self._say(record, at)
 
     def _match(self, record: Record, at: int) -> None:
         order = record.order
@@ -162,6 +175,8 @@ class VenueDesk:
             self._fill(record, match)
         record.status, record.reason = placed.status, placed.reason
         self._reserve(record, at)
+        if (over := self._habits.ends_ns(order)) and placed.status not in TERMINAL:
+            self._later(over, partial(self._expired, record, over))
 
     def _matched(self, record: Record, match: Match | None, at: int) -> None:
         """Book a fill of a resting order, or its end with its market, and send word of it."""
@@ -220,11 +235,12 @@ class VenueDesk:
 
 def _same(a: Order, b: Order) -> bool:
     """Tell whether two orders of one key ask for the same."""
-    return (a.book, a.side, a.limit, a.size, a.tif, a.post_only) == (
+    return (a.book, a.side, a.limit, a.size, a.tif, a.post_only, a.expires) == (
         b.book,
         b.side,
         b.limit,
         b.size,
         b.tif,
         b.post_only,
+        b.expires,
     )

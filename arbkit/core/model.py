@@ -210,11 +210,17 @@ class Side(IntEnum):
 
 
 class TimeInForce(StrEnum):
-    """FAK takes what is there and cancels the rest (the venues' IOC); FOK all or nothing; GTC rests."""
+    """FAK takes what is there and cancels the rest (the venues' IOC); FOK all or nothing; GTC rests, GTD until a time."""
 
     FAK = "FAK"
     FOK = "FOK"
     GTC = "GTC"
+    GTD = "GTD"
+
+    @property
+    def rests(self) -> bool:
+        """What is not matched on arrival waits in the book."""
+        return self is TimeInForce.GTC or self is TimeInForce.GTD
 
 
 class Purpose(StrEnum):
@@ -317,6 +323,7 @@ class Order(Struct, frozen=True):
     """One order of a leg, and what has happened to it so far.
 
     Always a limit order counted in shares; `client_id` is fixed before the first send and names it for ever.
+    `expires` (ns) is the time that a GTD order states, 0 in all others; a venue may end it earlier than stated.
     """
 
     client_id: str
@@ -330,6 +337,7 @@ class Order(Struct, frozen=True):
     status: OrderStatus = S.INTENT
     fills: tuple[Fill, ...] = ()
     reason: str = ""
+    expires: int = 0
     filled: Size = Size(0)  # shares, voided fills left out: counted here, whatever is given
     is_final: bool = False  # likewise
 
@@ -420,6 +428,7 @@ class Order(Struct, frozen=True):
             status,
             fills,
             reason or self.reason,
+            self.expires,
         )
 
     def told(self, report: OrderReport) -> Order:

@@ -121,6 +121,7 @@ class OrderDesk(Hearing):
             tif=order.tif,
             post_only=order.post_only,
             purpose=order.purpose,
+            **({"expires": order.expires} if order.expires else {}),
         )
         work.sendings[order.client_id] = Sending(now, now)
         leg = self._changed(work, leg, order)

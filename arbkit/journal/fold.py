@@ -270,6 +270,7 @@ class State:
             tif=_tif(data["tif"]),
             post_only=data["post_only"],
             purpose=_purpose(data["purpose"]),
+            expires=data.get("expires", 0),
         )
 
     def _sent(self, fact: Fact, _data: Mapping[str, Any]) -> None:

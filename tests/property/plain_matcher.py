@@ -313,7 +313,7 @@ class PlainMatcher:
             return "filled", "", matches
         if own is not None and not yields:
             return "cancelled", "self-trade", matches
-        if order.tif is not TimeInForce.GTC:
+        if order.tif in (TimeInForce.FAK, TimeInForce.FOK):
             return "cancelled", "" if matches else "no", matches
         self._rest(Resting(order.client_id, number, buys, limit, left, turned), at)
         return "partial" if matches else "open", "", matches

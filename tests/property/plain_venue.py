@@ -13,12 +13,12 @@ from typing import Any
 
 from arbkit.backtest.habits import Habits
 from arbkit.backtest.latency import chance
-from arbkit.core.model import Order, Side
+from arbkit.core.model import Order, Side, TimeInForce
 from arbkit.core.units import MICRO
 from arbkit.history.tape import Tape
 from tests.property.plain_matcher import SECOND, PlainMatcher
 
-ENDED = ("filled", "cancelled", "rejected")
+ENDED = ("filled", "cancelled", "rejected", "expired")
 Word = tuple[str, str, tuple[tuple[int, int, str], ...]]  # status, first word of the reason, (price, size, settlement)
 
 
@@ -175,6 +175,8 @@ class PlainVenue:
         known.reason = self.window(at, "cancel-only") or ("" if order.post_only else self.window(at, "post-only"))
         if known.reason:
             known.status = "rejected"
+        elif self.wrong_time(order, at):
+            known.status, known.reason = "rejected", "expires"
         elif short := self.short_of(order):
             known.status, known.reason = "rejected", short
         else:
@@ -192,10 +194,27 @@ class PlainVenue:
 
     def released(self, known: PlainOrder, at: int) -> None:
         known.held, known.reason = False, ""
-        self.match(known, at)
+        if known.order.tif is TimeInForce.GTD and at >= self.over(known.order):
+            known.status, known.reason = "expired", "expired"
+        else:
+            self.match(known, at)
         if known.status == "rejected":
             known.status = "cancelled"
         self.report(known, at)
+
+    def over(self, order: Order) -> int:
+        return order.expires - int(self.habits.gtd_early_s * SECOND)
+
+    def wrong_time(self, order: Order, at: int) -> bool:
+        if order.tif is not TimeInForce.GTD:
+            return order.expires != 0
+        least = at + int(self.habits.gtd_least_s * SECOND)
+        return order.expires == 0 or order.expires < least or self.over(order) <= at
+
+    def expire(self, known: PlainOrder, at: int) -> None:
+        if not known.held and self.matcher.cancel(known.order.client_id, at):
+            known.status, known.reason = "expired", "expired"
+            self.report(known, at)
 
     def match(self, known: PlainOrder, at: int) -> None:
         status, reason, matches = self.matcher.place(known.order, at)
@@ -205,6 +224,8 @@ class PlainVenue:
         for price, size, *_ in matches:
             self.fill(known, int(price), int(size), at)  # type: ignore[call-overload]
         known.status, known.reason = status, reason
+        if known.order.tif is TimeInForce.GTD and status in ("open", "partial"):
+            self.later(self.over(known.order), lambda t: self.expire(known, t))
 
     # -- the account -----------------------------------------------------------------------------------------
 

@@ -111,8 +111,10 @@ def random_actions(random: Random, tape: Tape, busy: int = 0) -> list[Action]:
         book = random.choice(tape.markets.books)
         side = random.choice((Side.BUY, Side.SELL))
         tif = random.choices((TimeInForce.GTC, TimeInForce.FAK, TimeInForce.FOK), (5, 3, 1))[0]
-        post_only = tif is TimeInForce.GTC and random.random() < 0.4
-        limit = random.randint(46, 51) if tif is TimeInForce.GTC else random.randint(50, 55)
+        if tif is TimeInForce.GTC and random.random() < 0.2:
+            tif = TimeInForce.GTD  # which a matcher keeps as it keeps any order that rests
+        post_only = tif.rests and random.random() < 0.4
+        limit = random.randint(46, 51) if tif.rests else random.randint(50, 55)
         limit = limit if side is Side.BUY else 100 - limit
         at = ms(random.randint(0, last + 20)) - random.choice((0, 0, 1))
         price = cents(limit)
@@ -122,7 +124,7 @@ def random_actions(random: Random, tape: Tape, busy: int = 0) -> list[Action]:
             book, price = tape.markets.books[tape.rows.book[i]], Price(int(tape.rows.price[i]))
             side = Side.BUY if (tape.rows.meta[i] & m.SIDE_MASK) >> m.SIDE_SHIFT == m.SIDE_BID else Side.SELL
             at = int(tape.venue_time[i]) + random.choice((0, 1, 2_000_000))
-        if busy and tif is TimeInForce.GTC:
+        if busy and tif.rests:
             price = cents(random.choice((48, 49)) if side is Side.BUY else random.choice((51, 52)))
         size = random.randint(1, 12) * max(1, busy) if random.random() < 0.9 else random.randint(1, 12)
         order = Order(f"o{n}", book, side, price, shares(size), tif, post_only)

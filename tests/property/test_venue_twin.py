@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -52,6 +53,8 @@ def random_habits(random: Random, tape: Tape) -> Habits:
         failing=random.choice((0.0, 0.5)) if settle else 0.0,
         pays_s=random.choice((None, 0.0, 0.5)),
         self_trade=random.choice(("taker", "maker")),
+        gtd_least_s=random.choice((0.0, 0.0, 1.0)),
+        gtd_early_s=random.choice((0.0, 0.0, 0.4)),
     )
 
 
@@ -61,12 +64,18 @@ def random_messages(random: Random, tape: Tape) -> list[Action]:
     actions: list[Action] = []
     for n in range(random.randint(6, 20)):
         book, side = random.choice(tape.markets.books), random.choice((Side.BUY, Side.BUY, Side.BUY, Side.SELL))
-        tif = random.choice((TimeInForce.GTC, TimeInForce.GTC, TimeInForce.FAK, TimeInForce.FAK, TimeInForce.FOK))
-        limit = random.randint(47, 49) if tif is TimeInForce.GTC and random.random() < 0.7 else random.randint(50, 54)
+        tif = random.choice(
+            (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.GTD, TimeInForce.FAK, TimeInForce.FAK, TimeInForce.FOK)
+        )
+        limit = random.randint(47, 49) if tif.rests and random.random() < 0.7 else random.randint(50, 54)
         limit = limit if side is Side.BUY else 100 - limit
-        post_only = tif is TimeInForce.GTC and random.random() < 0.4
+        post_only = tif.rests and random.random() < 0.4
         order = Order(f"o{n}", book, side, cents(limit), shares(random.randint(1, 12)), tif, post_only)
         at = ms(random.randint(1, last + 20))
+        if tif is TimeInForce.GTD or random.random() < 0.02:
+            # At a nanosecond of its own as well: what happens at one instant has an order that is nobody's business.
+            until = random.choice((5, 200, 900, 2_500, 8_000, 40_000))
+            order = replace(order, expires=at + MS * until + 500_003 + n if random.random() < 0.97 else 0)
         actions.append((at, order))
         if random.random() < 0.15:
             actions.append((at + MS * random.randint(1, 900), order))
@@ -171,11 +180,14 @@ def test_every_habit_gives_what_the_plain_venue_gives() -> None:
             seen[word if isinstance(word, str) else f"{word[0]} {word[1]}"] += 1
         for order in plain.orders.values():
             seen.update(fill[2] for fill in order.fills)
+            seen["expired"] += order.status == "expired"
+            seen["partly expired"] += order.status == "expired" and len(order.fills) > 0
         seen["paid"] += any(payout for payout in plain.resolved.values())
     print(f"{TAPES} tapes: {dict(seen)}")
     for what in (
         "down", "too many", "rejected cancel-only", "rejected post-only", "rejected value", "rejected balance",
         "rejected position", "open held", "confirmed", "voided", "unknown", "cancelled self-trade", "paid",
+        "rejected expires", "expired", "partly expired",
     ):  # fmt: skip
         assert seen[what] > 10, what
 

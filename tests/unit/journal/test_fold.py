@@ -57,6 +57,13 @@ def intent(key: str = "t.0.entry.0", leg: int = 0, book: str = YES, side: int = 
     return ("order.intent", key, data)
 
 
+def test_an_order_until_a_time_comes_back_with_it_and_all_others_without() -> None:
+    what, key, data = intent()
+    state = fold(facts(planned(), intent(), (what, "t.0.entry.1", {**data, "tif": "GTD", "expires": 77})))
+    assert [(order.tif.value, order.expires) for order in state.orders.values()] == [("FAK", 0), ("GTD", 77)]
+    assert key == "t.0.entry.0"
+
+
 def a_fill(key: str = "t.0.entry.0", name: str = "f", size: int = 10, settlement: str = "confirmed") -> Any:
     data = {
         "id": name,
