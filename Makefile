@@ -80,6 +80,10 @@ twin: env  ## the simulator against its slow twin on random tapes: TAPES=10000 f
 	@ARBKIT_TWIN_TAPES=$(or $(TAPES),10000) $(BIN)/python -m pytest -q -s --timeout=7200 \
 	  tests/property/test_matcher_twin.py tests/property/test_venue_twin.py
 
+.PHONY: golden
+golden: env  ## every golden case of the venues' fees, counted: n of n
+	@$(BIN)/python -m pytest -q -s tests/unit/fees/test_golden_count.py
+
 # PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root).
 .PHONY: bench soak
 bench: env  ## measure engine, journal and memory, written to docs/performance.md
