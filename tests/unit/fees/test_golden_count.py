@@ -58,10 +58,17 @@ def category(case: Case) -> bool:
 
 
 def turn(case: Case) -> bool:
-    """A turn of the schedule: rules begin then, or what holds is the same before and after (its rates are not known)."""
+    """A turn of the schedule: the rules that end and begin with it. Where its exact rates are not told, none does."""
     at = days(case["effective"]) * 86_400 * NS_PER_S
     before, after = ({name for name in names("polymarket") if covers(rule(name), ns)} for ns in (at - 1, at))
-    return before == after or at in {rule(name).valid_from for name in after - before}
+    new = {current(row["category"]) for row in cases("polymarket", "category_rates")} - {"polymarket-geopolitics"}
+    sports = "polymarket-sports-2026-03-30", "polymarket-sports-2026-07-10"
+    turns = {
+        "2026-01-05": ({"none-before-2026-01-05"}, set[str]()),  # the first fees there were
+        "2026-03-30": ({"polymarket-none-before-2026-03-30"}, new - {sports[1]} | {sports[0]}),
+        "2026-07-10": ({sports[0]}, {sports[1]}),
+    }
+    return (before - after, after - before) == turns.get(case["effective"], (set(), set()))
 
 
 def days(day: str) -> int:
@@ -112,4 +119,4 @@ def test_the_rules_turn_on_the_days_that_the_venue_announced() -> None:
     told = {days(case["effective"]) for case in cases("polymarket", "history")}
     bounds = {bound for name in names("polymarket") for bound in (rule(name).valid_from, rule(name).valid_until)}
     turns = {bound // (86_400 * NS_PER_S) for bound in bounds if bound is not None}
-    assert turns == {days("2026-03-30"), days("2026-07-10")} <= told
+    assert {days("2026-03-30"), days("2026-07-10")} < turns <= told
