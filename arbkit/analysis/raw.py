@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from arbkit.backtest.compare import Catch, Life
+from arbkit.backtest.equity import Balance
 from arbkit.backtest.shortfall import Split
 from arbkit.core.errors import DataError
 from arbkit.core.model import (
@@ -74,6 +75,8 @@ class RawCell(Protocol):
     def markouts(self) -> Sequence[RawMarkout]: ...
     @property
     def splits(self) -> Sequence[Split]: ...
+    @property
+    def balances(self) -> Sequence[Balance]: ...
     @property
     def catches(self) -> Sequence[Catch]: ...
 

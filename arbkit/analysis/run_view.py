@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arbkit.analysis.display import FigureSet
     from arbkit.analysis.tearsheet import Tearsheet
     from arbkit.backtest.compare import RawComparison
-    from arbkit.backtest.run import Balance
+    from arbkit.backtest.equity import Balance
 
 MICRO = 1e6
 SCHEMA = 2  # 2: mark-outs and shortfall came in
@@ -34,8 +34,9 @@ PARTS = ("trades", "legs", "orders", "fills", "markouts", "shortfall", "equity",
 class Run:
     """A continuous run: `.trades .legs .orders .fills .markouts .shortfall .equity` are frames, `.summary()` one row.
 
-    `equity` has columns at, cash, locked (baskets held, at their payoff floor) and equity, in dollars: one row at the
-    start of the tape and one at the end of each trade. `modelled` is what was assumed.
+    `equity` has columns at, cash, locked (baskets held, at their payoff floor, and at what they pay once that is known)
+    and equity, in dollars: one row at the start of the tape, at the end of each trade, and when what is held is resolved
+    or paid. `modelled` is what was assumed.
     """
 
     def __init__(self, raw: RawComparison, equity: Sequence[Balance]) -> None:

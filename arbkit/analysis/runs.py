@@ -162,6 +162,7 @@ def run_continuous(
             markouts=mark_out(question.tape, run.results),
             splits=split_shortfalls(question.tape, _answers(question, scenario, run)),
             journal=run.journal,
+            balances=run.equity,
         )
         for (strategy, scenario), run in zip(grid[: len(runs)], runs, strict=True)
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from arbkit.backtest.equity import Balance
 from arbkit.backtest.hindsight import Plan, look_back
 from arbkit.backtest.markouts import Markout, mark_out
 from arbkit.backtest.shortfall import Answer, Split, split_shortfalls
@@ -56,6 +57,7 @@ class Cell:
     markouts: tuple[Markout, ...]
     splits: tuple[Split, ...]  # the shortfall of each result in parts
     journal: str  # hash over the journals of all its worlds
+    balances: tuple[Balance, ...] = ()  # of a continuous run: its account, from the opening on
     # The curve of what could be had, kept by the one cell on whose plans it was counted: of the line-up, not of the cell.
     catches: tuple[Catch, ...] = field(default=(), compare=False)
 

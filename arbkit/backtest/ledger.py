@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from arbkit.backtest.terms import REFUND
 from arbkit.core.errors import DataError, InvariantViolation
 from arbkit.core.model import Book, Fill, Order, Settlement, Side
 from arbkit.core.units import MICRO, Cash, Size, cost, proceeds
@@ -29,6 +31,15 @@ def rule_at(fees: FeesByBook | None, book: Book, at: int) -> FeeRule | None:
     return rule
 
 
+class Payout(NamedTuple):
+    """What a resolved market paid: when (ns), for how many shares of a book, and how much in all."""
+
+    at: int
+    book: int
+    shares: int
+    amount: Cash
+
+
 @dataclass(slots=True)
 class Ledger:
     """Balances of one account. `reserved` is by order key: cash for buys, shares for sells.
@@ -41,8 +52,9 @@ class Ledger:
     reserved_cash: dict[str, int] = field(default_factory=dict)
     reserved_shares: dict[str, tuple[int, int]] = field(default_factory=dict)  # book, shares
     unsettled: dict[int, int] = field(default_factory=dict)  # bought shares by book
-    resolved: dict[int, int] = field(default_factory=dict)  # payout of a share, by book
-    payouts: list[tuple[int, int, int]] = field(default_factory=list)  # book, shares, payout of a share
+    resolved: dict[int, int] = field(default_factory=dict)  # payout of a share, or REFUND, by book
+    spent: dict[int, int] = field(default_factory=dict)  # what the shares held of a book were bought for, without fees
+    payouts: list[Payout] = field(default_factory=list)
 
     @property
     def free(self) -> Cash:
@@ -79,31 +91,46 @@ class Ledger:
             self._move(order, fill, 1)
             if fill.settlement is Settlement.PROVISIONAL and order.side is Side.BUY:
                 self.unsettled[order.book.index] = self.unsettled.get(order.book.index, 0) + fill.size
-            self._pay(order.book.index)  # word of a fill may come after that of the payout
+            self._pay(order.book.index, fill.venue_at)  # word of a fill may come after that of the payout
 
-    def settle(self, order: Order, fill: Fill) -> None:
+    def settle(self, order: Order, fill: Fill, at: int) -> None:
         """Take down the last word on a fill that was provisional: its shares are there, or never were."""
         if order.side is Side.BUY:
             self.unsettled[order.book.index] -= fill.size
         if not fill.counts:
             self._move(order, fill, -1)
-        self._pay(order.book.index)
+        self._pay(order.book.index, at)
 
-    def resolve(self, book: int, payout: int) -> None:
-        """Pay `payout` millionths a share for what is held of a book, now and whenever more of it is settled."""
+    def resolve(self, book: int, payout: int, at: int) -> None:
+        """Pay `payout` millionths a share for what is held of a book, at `at` ns and whenever more of it is settled.
+
+        REFUND pays what the shares were bought for, on average, without their fees.
+        """
         self.resolved[book] = payout
-        self._pay(book)
+        self._pay(book, at)
 
     def _move(self, order: Order, fill: Fill, sign: int) -> None:
         self.cash = Cash(self.cash + sign * money(order, fill))
-        self.held[order.book.index] = self.held.get(order.book.index, 0) + sign * order.side * fill.size
+        book, held, spent = order.book.index, self.held.get(order.book.index, 0), self.spent.get(order.book.index, 0)
+        if order.side is Side.BUY:
+            spent += sign * cost(fill.price, fill.size)
+        elif sign > 0:  # what leaves takes its part of the price with it
+            spent -= _part(spent, fill.size, held)
+        else:  # a sale that never was brings it back, at the average of what stayed
+            spent += spent * fill.size // held if held > 0 else proceeds(fill.price, fill.size)
+        self.spent[book], self.held[book] = spent, held + sign * order.side * fill.size
 
-    def _pay(self, book: int) -> None:
-        there = self.held.get(book, 0) - self.unsettled.get(book, 0)
+    def _pay(self, book: int, at: int) -> None:
+        held = self.held.get(book, 0)
+        there = held - self.unsettled.get(book, 0)
         if book in self.resolved and there > 0:
-            self.payouts.append((book, there, self.resolved[book]))
+            payout = self.resolved[book]
+            spent = self.spent.get(book, 0)
+            amount = Cash(spent * there // held) if payout == REFUND else proceeds(payout, there)
+            self.spent[book] = spent - _part(spent, there, held)
+            self.payouts.append(Payout(at, book, there, amount))
             self.held[book] -= there
-            self.cash = Cash(self.cash + proceeds(self.resolved[book], there))
+            self.cash = Cash(self.cash + amount)
 
     def check(self, opening: int, booked: Iterable[tuple[Order, Sequence[Fill]]]) -> None:
         """Raise InvariantViolation unless opening cash, every fill and every payout, counted anew, give these balances."""
@@ -112,8 +139,8 @@ class Ledger:
             for fill in (fill for fill in fills if fill.counts):
                 cash_then += money(order, fill)
                 held[order.book.index] = held.get(order.book.index, 0) + order.side * fill.size
-        for book, shares, payout in self.payouts:
-            cash_then += proceeds(payout, shares)
+        for _, book, shares, amount in self.payouts:
+            cash_then += amount
             held[book] = held.get(book, 0) - shares
         if cash_then != self.cash:
             raise InvariantViolation(f"cash is {self.cash}, its fills add up to {cash_then}")
@@ -121,6 +148,11 @@ class Ledger:
             raise InvariantViolation(f"positions are {self.held}, their fills add up to {held}")
         if sold := {book: shares for book, shares in held.items() if shares < 0}:
             raise InvariantViolation(f"sold more than was held: {sold}")
+
+
+def _part(spent: int, shares: int, held: int) -> int:
+    """Return the part of a price that so many of the shares held for it take with them, rounded up."""
+    return -(-spent * shares // held) if held > 0 else spent
 
 
 def money(order: Order, fill: Fill) -> Cash:

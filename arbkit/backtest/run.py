@@ -6,10 +6,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from arbkit.backtest.equity import Balance, balances
+from arbkit.backtest.terms import resolutions
 from arbkit.backtest.world import Replay
-from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome, floor_value
+from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import MemoryJournal
 from arbkit.risk.pairs import PairBook
@@ -22,17 +24,9 @@ if TYPE_CHECKING:
     from arbkit.history.tape import Tape
 
 
-class Balance(NamedTuple):
-    """What the account was worth at a time (ns), in millionths: free cash, and baskets held at their floor."""
-
-    at: int
-    cash: int
-    locked: int
-
-
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """A continuous run in integers. `equity` opens with the tape and goes on at the end of each trade.
+    """A continuous run in integers. `equity` opens with the tape and goes on as trades end and markets resolve and pay.
 
     `counters`: `seen` episodes of a bystander; `refused` decisions, those for want of cash apart in `skipped_cash`;
     `skipped_busy` episodes that no decision answers and that began while a trade was running.
@@ -77,22 +71,14 @@ def run_portfolio(
     seen_to = partial(_acknowledge, engine)
     results = tuple(world.run(engine.scan_and_execute(strategy, on_result=seen_to)))
     world.check()
-    return Portfolio(results, _equity(opening, results), _count(scanned, results), journal.digest())
+    end = max(int(tape.rows.ts_recv.max()), int(tape.venue_time.max())) if len(tape) else 0
+    equity = balances(opening, results, resolutions(tape), world.paid(end))
+    return Portfolio(results, equity, _count(scanned, results), journal.digest())
 
 
 def _acknowledge(engine: ArbitrageExecutionEngine, result: ExecutionResult) -> None:
     if result.outcome is Outcome.ESCALATED:
         engine.acknowledge(result.trade.id)
-
-
-def _equity(opening: Balance, results: Sequence[ExecutionResult]) -> tuple[Balance, ...]:
-    cash, locked, found = opening.cash, 0, [opening]
-    for result in results:
-        cash += result.cash
-        held = min(leg.held for leg in result.trade.legs)
-        locked += floor_value(result.trade.opportunity.basket, held)
-        found.append(Balance(result.finished_at, cash, locked))
-    return tuple(found)
 
 
 def _count(scanned: ScanResult, results: Sequence[ExecutionResult]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from arbkit.backtest.habits import PLAIN, Habits
 from arbkit.backtest.latency import LatencyModel
-from arbkit.backtest.ledger import FeesByBook, Ledger, rule_at
+from arbkit.backtest.ledger import FeesByBook, Ledger, Payout, rule_at
 from arbkit.backtest.terms import Resolution
 from arbkit.backtest.venue_desk import Matching, Record, VenueDesk
 from arbkit.core.clock import LoopClock
@@ -139,6 +139,10 @@ class SimulatedVenue:
         self._hear_payouts()
         return {book: Size(shares) for book, shares in self._known.held.items() if shares}
 
+    def paid(self, at: int) -> Sequence[Payout]:
+        """Return what the venue has paid for resolved markets by `at` ns: its own word, whoever has heard of it."""
+        return self._desk.pay(at)
+
     def check(self) -> None:
         """Raise InvariantViolation unless every fill, counted anew, adds up to the balances."""
         self._desk.check(self.opening_cash)
@@ -183,7 +187,7 @@ class SimulatedVenue:
                     self._on_take(order.book, order.side, record.levels[place], fill.size)
             elif fill.settlement in SETTLES[record.heard[place].settlement]:
                 record.heard[place] = structs.replace(record.heard[place], settlement=fill.settlement)
-                self._known.settle(order, fill)
+                self._known.settle(order, fill, now)
         report = structs.replace(word, fills=tuple(record.heard[: len(word.fills)]), at=now)
         final = report.status in TERMINAL
         left = 0 if final else order.size - sum(fill.size for fill in record.heard)
@@ -229,7 +233,7 @@ class SimulatedVenue:
             if at + self._latency.reply_ns(self.name, book, "payout", 0, at) > now:
                 return
             self._unpaid.pop(0)
-            self._known.resolve(book, payout)
+            self._known.resolve(book, payout, at)
 
     # -- what arrives at the venue ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from arbkit.backtest.tape_views import once
 from arbkit.books.ladder import I64
-from arbkit.books.meta import KIND_GRID, KIND_MASK, KIND_RESOLUTION
+from arbkit.books.meta import KIND_GRID, KIND_MASK, KIND_PRINT, KIND_RESOLUTION
 from arbkit.core.errors import DataError
 from arbkit.core.grid import Grid
 from arbkit.core.model import Book
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from arbkit.history.tape import Tape
 
 
+REFUND = -1  # instead of a payout: what was paid is paid back
+
+
 class Resolution(NamedTuple):
-    """What one share of a book (by number) pays, known at `at` ns."""
+    """What one share of a book (by number) pays, in millionths of a dollar or REFUND, known at `at` ns."""
 
     at: int
     book: int
@@ -30,15 +33,35 @@ class Resolution(NamedTuple):
 
 @once
 def resolutions(tape: Tape) -> tuple[Resolution, ...]:
-    """Return what each book of a resolved market pays, a mirror view what is left of a dollar, in the venue's order."""
+    """Return what each book of a resolved market pays, a mirror view what is left of a dollar, in the venue's order.
+
+    As the row says; where the market table knows it for void (`resolution`), its rule says it: `refund` pays back
+    what was paid, `last_price` what the market was last traded at before (the row's payout, if it never was).
+    """
     rows, found = np.flatnonzero((tape.rows.meta & KIND_MASK) == KIND_RESOLUTION), dict[int, Resolution]()
     at = tape.venue_time
     for row in rows[np.argsort(at[rows], kind="stable")].tolist():
         book, payout = tape.markets.books[tape.rows.book[row]], int(tape.rows.price[row])
-        found.setdefault(book.index, Resolution(int(at[row]), book.index, Price(payout)))
-        if not tape.markets.books[book.mirror].recorded:
-            found.setdefault(book.mirror, Resolution(int(at[row]), book.mirror, Price(MICRO - payout)))
+        mirror = tape.markets.books[book.mirror]
+        if book.market.resolution == "void" and book.market.void == "last_price":
+            payout = _last_price(tape, row, payout)
+        refund = book.market.resolution == "void" and book.market.void == "refund"
+        for index, pays in ((book.index, payout), *(() if mirror.recorded else ((mirror.index, MICRO - payout),))):
+            found.setdefault(index, Resolution(int(at[row]), index, Price(REFUND if refund else pays)))
     return tuple(sorted(found.values()))
+
+
+def _last_price(tape: Tape, row: int, otherwise: int) -> int:
+    """Return what the market of a resolution row was last traded at by then, on the scale of the row's book."""
+    rows, at, book = tape.rows, tape.venue_time, tape.markets.books[tape.rows.book[row]]
+    market = (rows.book == book.index) | (rows.book == book.mirror)
+    trades = np.flatnonzero(market & ((rows.meta & KIND_MASK) == KIND_PRINT) & (at <= at[row]))
+    trades = trades[(at[trades] < at[row]) | (trades < row)]
+    if not len(trades):
+        return otherwise
+    last = trades[np.argsort(at[trades], kind="stable")[-1]]
+    price = int(rows.price[last])
+    return price if rows.book[last] == book.index else MICRO - price
 
 
 class GridChanges(NamedTuple):

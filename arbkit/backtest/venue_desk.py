@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import structs
 
 from arbkit.backtest.habits import PLAIN, Gate, Habits
-from arbkit.backtest.ledger import FeesByBook, Ledger, rule_at
+from arbkit.backtest.ledger import FeesByBook, Ledger, Payout, rule_at
 from arbkit.backtest.matching import Match, OnMatch, Placed
 from arbkit.backtest.terms import Resolution
 from arbkit.core.errors import Cause, InvariantViolation, OrderRejected
@@ -214,15 +214,20 @@ class VenueDesk:
         failed = self._chance(record.order) < self._habits.failing
         word = Settlement.VOIDED if failed else Settlement.CONFIRMED
         fill = record.fills[place] = structs.replace(record.fills[place], settlement=word)
-        self.ledger.settle(record.order, fill)
+        self.ledger.settle(record.order, fill, at)
         self._say(record, at)
+
+    def pay(self, at: int) -> Sequence[Payout]:
+        """Pay by `at` ns whatever is due then, and return all that was ever paid."""
+        self._pay(at)
+        return self.ledger.payouts
 
     def _pay(self, at: int) -> None:
         """Pay for what was held of the markets that have been resolved by now."""
         wait = round((self._habits.pays_s or 0.0) * 1e9)
         while self._resolutions and self._resolutions[0].at + wait <= at:
             found = self._resolutions.pop(0)
-            self.ledger.resolve(found.book, found.payout)
+            self.ledger.resolve(found.book, found.payout, found.at + wait)
 
     def _end(self, record: Record, status: OrderStatus, reason: str) -> None:
         record.status, record.reason = status, reason

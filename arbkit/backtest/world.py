@@ -14,7 +14,7 @@ import numpy as np
 
 from arbkit.backtest.feed import RecordedFeed
 from arbkit.backtest.latency import LatencyModel
-from arbkit.backtest.ledger import FeesByBook
+from arbkit.backtest.ledger import FeesByBook, Payout
 from arbkit.backtest.loop import END, SimLoop, run_virtual
 from arbkit.backtest.matching import CHUNK_ROWS, Matcher
 from arbkit.backtest.queue import rule_of
@@ -122,6 +122,10 @@ class World:
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in this world's time and return its result; the world can be used again afterwards."""
         return run_virtual(main, self.loop)
+
+    def paid(self, at: int) -> list[Payout]:
+        """Return what the venues have paid for resolved markets by `at` ns."""
+        return [payout for venue in self.venues.values() for payout in venue.paid(at)]
 
     def check(self) -> None:
         """Raise InvariantViolation unless every venue's fills add up to its balances."""

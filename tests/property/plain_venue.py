@@ -68,7 +68,9 @@ class PlainVenue:
         self.number = self.told = 0
         self.draws: dict[int, int] = {}
         self.tokens: dict[str, tuple[int, int]] = {}  # bucket: (billionths of tokens, since when)
-        self.resolved: dict[int, int] = {}
+        self.resolved: dict[int, int | str] = {}
+        self.refunds = 0
+        self.bought: dict[int, int] = {}  # by book, what the shares still held were bought for
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -268,20 +270,38 @@ class PlainVenue:
         side, book = int(known.order.side), known.order.book.index
         money = -(-price * size // MICRO) if side > 0 else price * size // MICRO
         self.cash -= sign * side * money
-        self.held[book] = self.held.get(book, 0) + sign * side * size
+        held, bought = self.held.get(book, 0), self.bought.get(book, 0)
+        if side > 0:
+            self.bought[book] = bought + sign * money
+        elif sign > 0:
+            self.bought[book] = bought - -(-bought * size // held)
+        else:
+            self.bought[book] = bought + (bought * size // held if held else money)
+        self.held[book] = held + sign * side * size
 
     def pay(self, at: int) -> None:
         """Pay for every settled share of a market that was resolved long enough ago."""
         if self.habits.pays_s is None:
             return
         wait = round(self.habits.pays_s * SECOND)
+        traded: dict[int, int] = {}  # last price of a market, in YES
         for row_at, _, number, code, price, _ in self.matcher.rows:
+            if code & 15 == 2:
+                traded[number // 2] = MICRO - price if number % 2 else price
             if code & 15 == 7 and row_at + wait <= at:
-                self.resolved.setdefault(number, price)
+                market, pays = self.tape.markets.books[number].market, price
+                if market.resolution == "void" and market.void == "last_price" and number // 2 in traded:
+                    pays = MICRO - traded[number // 2] if number % 2 else traded[number // 2]
+                back = market.resolution == "void" and market.void == "refund"
+                self.resolved.setdefault(number, "back" if back else pays)
                 if not self.tape.markets.books[number ^ 1].recorded:
-                    self.resolved.setdefault(number ^ 1, MICRO - price)
+                    self.resolved.setdefault(number ^ 1, "back" if back else MICRO - pays)
         for book, payout in self.resolved.items():
-            there = self.held.get(book, 0) - self.unsettled.get(book, 0)
+            held = self.held.get(book, 0)
+            there = held - self.unsettled.get(book, 0)
             if there > 0:
-                self.cash += payout * there // MICRO
+                bought = self.bought[book]
+                self.refunds += isinstance(payout, str)
+                self.cash += bought * there // held if isinstance(payout, str) else payout * there // MICRO
+                self.bought[book] -= -(-bought * there // held)
                 self.held[book] -= there

@@ -37,7 +37,8 @@ def random_tape(random: Random, both: bool, clocks: str, busy: int = 0, resolves
     `busy` times as many shares stand, leave and trade at two bids and two asks: tapes for queues.
     """
     grids = ((0, Grid.of_tick("0.01")), (ms(10**9), Grid.of_tick("0.02")))  # the second by rows alone
-    table = a_table(a_market("a", grids=grids), a_market("b", grids=grids), both=both)
+    void = {"resolution": "void", "void": random.choice(("refund", "last_price", "half"))} if resolves else {}
+    table = a_table(a_market("a", grids=grids), a_market("b", grids=grids, **void), both=both)
     books = [book.index for book in table.books if book.recorded]
     builder, at = TapeBuilder(table), 0
     for book in books:

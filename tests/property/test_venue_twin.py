@@ -183,6 +183,7 @@ def test_every_habit_gives_what_the_plain_venue_gives() -> None:
             seen["expired"] += order.status == "expired"
             seen["partly expired"] += order.status == "expired" and len(order.fills) > 0
         seen["paid"] += any(payout for payout in plain.resolved.values())
+        seen["refunded"] += plain.refunds
     print(f"{TAPES} tapes: {dict(seen)}")
     for what in (
         "down", "too many", "rejected cancel-only", "rejected post-only", "rejected value", "rejected balance",
@@ -190,6 +191,7 @@ def test_every_habit_gives_what_the_plain_venue_gives() -> None:
         "rejected expires", "expired", "partly expired",
     ):  # fmt: skip
         assert seen[what] > 10, what
+    assert seen["refunded"] > 0
 
 
 @settings(max_examples=30, deadline=None)

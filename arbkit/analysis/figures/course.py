@@ -17,7 +17,6 @@ from arbkit.analysis.figures.style import (
 )
 from arbkit.analysis.raw import MICRO, Raw
 from arbkit.analysis.span import caution
-from arbkit.core.model import floor_value
 
 SHADES = ("#08306b", "#2171b5", "#6baed6", "#c6b8a0", "#fdae6b", "#e6550d", "#8c2d04")
 MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "star", "triangle-right")
@@ -85,21 +84,17 @@ def plot_queue(table: pd.DataFrame) -> go.Figure:
 
 
 def equity_table(raw: Raw) -> pd.DataFrame:
-    """Return the account after each trade of a continuous run, in dollars since its start.
+    """Return the account of each continuous run after its opening, in dollars since then.
 
-    `cash` sums what fills paid and received, gas included; `locked` holds the payoff floor of whole baskets held;
-    equity is their sum.
+    `cash` sums what fills and payouts paid and received, gas included; `locked` is what is held: whole baskets at their
+    payoff floor, and resolved shares that are not paid yet at what they pay; equity is their sum.
     """
     rows: list[tuple[object, ...]] = []
     for cell in raw.cells:
-        cash = locked = 0
-        for result in sorted(cell.results, key=lambda result: result.finished_at):
-            if not result.trade.legs:
-                continue
-            cash += result.cash - result.gas
-            locked += floor_value(result.trade.opportunity.basket, min(leg.held for leg in result.trade.legs))
-            ends = (cash / MICRO, locked / MICRO, (cash + locked) / MICRO)
-            rows.append((cell.strategy.value, cell.latency_ms, cell.seed, result.finished_at, *ends))
+        opening = cell.balances[0].cash if cell.balances else 0
+        for at, cash, locked in cell.balances[1:]:
+            ends = ((cash - opening) / MICRO, locked / MICRO, (cash - opening + locked) / MICRO)
+            rows.append((cell.strategy.value, cell.latency_ms, cell.seed, at, *ends))
     frame = pd.DataFrame(rows, columns=EQUITY)
     kinds = {"strategy": "str", "latency_ms": "float64", "seed": "int64", "at": "int64"}
     frame = frame.astype(kinds | dict.fromkeys(EQUITY[4:], "float64"))
@@ -107,10 +102,10 @@ def equity_table(raw: Raw) -> pd.DataFrame:
 
 
 def plot_equity(table: pd.DataFrame) -> go.Figure:
-    """Draw the result of `equity_table`: steps at the end of each trade, a colour per strategy, a dash per latency."""
+    """Draw the result of `equity_table`: steps as trades end and markets resolve, a colour per strategy, a dash per latency."""
     places = latencies(table)
     runs = table.groupby(["strategy", "latency_ms", "seed"], sort=False)
-    note = spread(runs.size(), "trades per run") + "; cash and baskets held, at their payoff floor"
+    note = spread(runs.size(), "steps per run") + "; cash and baskets held, at their payoff floor"
     figure = canvas("Equity since the start", note, x="time (UTC)", y="dollars")
     for (strategy, latency_ms, seed), rows in runs:
         name = f"{strategy}, {latency_ms:g} ms" + (f", run {seed}" if table["seed"].nunique() > 1 else "")

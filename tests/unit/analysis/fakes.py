@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from arbkit.backtest.compare import Catch, Life
+from arbkit.backtest.equity import Balance
 from arbkit.backtest.shortfall import Split
 from arbkit.core.model import (
     ArbitrageOpportunity,
@@ -61,6 +62,7 @@ class Cell:
     consumption: str = "cautious"
     splits: tuple[Split, ...] = ()
     catches: tuple[Catch, ...] = ()
+    balances: tuple[Balance, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from arbkit.analysis import frames
 from arbkit.analysis.comparison import comparison_table, executable_table
 from arbkit.analysis.figures import CAPTIONS, costs, course, figures_of, fills
 from arbkit.analysis.span import queue_table
+from arbkit.backtest.equity import Balance, balances
 from arbkit.core.model import Outcome, Purpose
 from tests.unit.analysis.fakes import (
     HYBRID,
@@ -200,7 +201,9 @@ def test_equity_is_cash_and_baskets_at_their_floor_since_the_start():
         replace(simple(made[0], HYBRID, (1.0, 1.0), pnl=3.0), cash=-97_000_000),
         replace(simple(made[1], HYBRID, (0.0, 0.0)), gas=10_000),
     )
-    frame = course.equity_table(Comparison(made, (Cell(HYBRID, 50.0, 0, results),), mode="portfolio"))
+    account = balances(Balance(START, 50_000_000, 0), results)
+    run = Cell(HYBRID, 50.0, 0, results, balances=account)
+    frame = course.equity_table(Comparison(made, (run, Cell(MARKET, 50.0, 0, ())), mode="portfolio"))
     assert list(frame["cash"]) == [-97.0, -97.01]
     assert list(frame["locked"]) == [100.0, 100.0]
     assert list(frame["equity"]) == pytest.approx([3.0, 2.99])
@@ -224,7 +227,8 @@ def test_every_picture_has_a_title_a_caption_and_says_n(whole):
 
 def test_a_continuous_run_has_its_equity_drawn(whole):
     raw, _ = whole
-    raw = replace(raw, mode="portfolio", cells=tuple(cell for cell in raw.cells if cell.latency_ms == 20.0))
+    accounts = [(cell, balances(Balance(START, 0, 0), cell.results)) for cell in raw.cells if cell.latency_ms == 20.0]
+    raw = replace(raw, mode="portfolio", cells=tuple(replace(cell, balances=account) for cell, account in accounts))
     assert "equity" in figures_of(raw, comparison_table(raw))
 
 

@@ -353,7 +353,7 @@ def test_a_fill_that_is_heard_of_after_its_market_was_paid_is_paid_at_once() -> 
     yes = a_table(a_market()).books[0]
     buy = Order("a", yes, Side.BUY, cents(50), shares(2), FAK)
     ledger = Ledger(Cash(10 * MICRO))
-    ledger.resolve(yes.index, MICRO)
+    ledger.resolve(yes.index, MICRO, 0)
     ledger.book(buy, a_fill(50, 2))
     assert (ledger.cash, ledger.held) == (11 * MICRO, {0: 0})
     ledger.check(10 * MICRO, [(buy, [a_fill(50, 2)])])

@@ -1,0 +1,149 @@
+"""What a continuous run is worth when its markets close and pay inside the tape."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from arbkit.backtest.equity import Balance
+from arbkit.backtest.habits import Habits
+from arbkit.backtest.run import Portfolio, run_portfolio
+from arbkit.backtest.scan import scan_tape
+from arbkit.backtest.scenario import Scenario
+from arbkit.backtest.terms import REFUND, resolutions
+from arbkit.backtest.world import Replay
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.model import ExecutionStrategy, Order, Outcome, Side, TimeInForce
+from arbkit.core.units import MICRO, Cash, Size
+from arbkit.detection.baskets import baskets
+from arbkit.history.tape import Tape
+from tests.builders import ASK, BID, TapeBuilder, a_market, a_table, cents, ms, shares
+
+KNOWN = {
+    "event": "game", "payout": Cash(MICRO), "exclusive": True, "exhaustive": True, "void": "half",
+    "lot": Size(MICRO), "min_size": Size(MICRO),
+}  # fmt: skip
+CASH = 10_000 * MICRO
+
+
+def bought() -> TapeBuilder:
+    """At ten seconds five shares of both teams are to be had for 0.99."""
+    first = TapeBuilder(a_table(a_market("a", **KNOWN), a_market("b", **KNOWN))).snapshot(0, [(30, 9)], [(52, 9)])
+    first.snapshot(1, [(30, 9)], [(49, 20)], book=2)
+    return first.level(10_000, ASK, 50, 5).level(10_400, ASK, 50, 0)
+
+
+def run(tape: Tape, **habits: float) -> Portfolio:
+    one = baskets(tape, ["outcomes"])[:1]
+    seen = scan_tape(
+        tape, one, min_edge=Cash(100), gross=True, fees=None, max_size=shares(100), max_exposure=Cash(250 * MICRO)
+    )
+    scenario = Scenario(queue="through", entry_ms=20.0, reply_ms=20.0, habits={"venue": Habits(**habits)})  # type: ignore[arg-type]
+    config = ExecutionConfig(edge="gross", max_slippage=0.0)
+    return run_portfolio(tape, seen, one, ExecutionStrategy.MARKET, config, scenario)
+
+
+@pytest.mark.parametrize(("a", "b"), [(100, 0), (0, 100), (50, 50)])
+def test_a_basket_is_cash_once_its_markets_have_paid_whoever_won(a: int, b: int) -> None:
+    tape = bought().resolution(20_000, a).resolution(21_000, b, book=2).mark(30_000).tape()
+    done = run(tape, pays_s=2.0)
+    (result,) = done.results
+    assert result.outcome is Outcome.COMPLETED
+    spent = CASH - 4_950_000
+    assert done.equity[1] == (result.finished_at, spent, 5 * MICRO)
+    assert done.equity[-1] == Balance(ms(23_000), spent + 5 * MICRO, 0)
+    assert {point.cash + point.locked for point in done.equity[1:]} == {CASH + 50_000}  # the floor was what it paid
+    assert [point.at for point in done.equity[2:]] == [ms(at) for at in (20_000, 21_000, 22_000, 23_000)]
+
+
+def test_both_winning_pays_more_than_the_floor_and_equity_shows_it_when_it_is_known() -> None:
+    tape = bought().resolution(20_000, 100).resolution(21_000, 100, book=2).mark(30_000).tape()
+    worth = [point.cash + point.locked - CASH for point in run(tape, pays_s=2.0).equity[1:]]
+    assert worth == [50_000, 50_000, 50_000 + 5 * MICRO, 50_000 + 5 * MICRO, 50_000 + 5 * MICRO]
+
+
+def test_a_venue_that_does_not_pay_by_itself_leaves_shares_at_what_they_pay() -> None:
+    """Polymarket's winners are redeemed by their holder: nothing becomes cash here, and nothing is worth less."""
+    tape = bought().resolution(20_000, 100).resolution(21_000, 0, book=2).mark(30_000).tape()
+    done = run(tape)
+    assert done.equity[-1] == Balance(ms(21_000), CASH - 4_950_000, 5 * MICRO)
+
+
+def test_what_would_be_paid_after_the_tape_is_not_paid_in_it() -> None:
+    tape = bought().resolution(20_000, 100).resolution(21_000, 0, book=2).mark(30_000).tape()
+    assert run(tape, pays_s=9.5).equity[-1] == Balance(ms(29_500), CASH - 4_950_000 + 5 * MICRO, 0)
+    assert run(tape, pays_s=60.0).equity[-1].cash == CASH - 4_950_000
+
+
+def test_a_match_that_settles_after_the_resolution_is_paid_when_it_has() -> None:
+    tape = bought().resolution(10_900, 100).resolution(10_900, 0, book=2).mark(11_000).mark(30_000).tape()
+    done = run(tape, pays_s=0.0, settle_s=5.0)
+    assert done.equity[-1].cash + done.equity[-1].locked == CASH + 50_000
+
+
+def test_markets_of_which_nothing_is_held_add_no_step() -> None:
+    gone = TapeBuilder(a_table(a_market("a", **KNOWN), a_market("b", **KNOWN))).snapshot(0, [(30, 9)], [(52, 9)])
+    gone.snapshot(1, [(30, 9)], [(49, 20)], book=2).resolution(2_000, 100).mark(3_000)
+    assert run(gone.tape(), pays_s=0.0).equity == (Balance(ms(0), CASH, 0),)
+
+
+# -- void ----------------------------------------------------------------------------------------------------
+
+
+def void(rule: str, **more: object) -> TapeBuilder:
+    table = a_table(a_market("m", resolution="void", void=rule, **more))
+    return TapeBuilder(table).snapshot(0, [(48, 10)], [(52, 10), (53, 20)])
+
+
+def account(tape: Tape, *buys: tuple[int, int], sells: int = 0) -> int:
+    """What (cents, shares) bought of YES have brought in the end, with `sells` of them sold at 48 before."""
+    world = Replay(tape).world(Scenario(habits={"venue": Habits(pays_s=1.0)}, entry_ms=5.0, reply_ms=5.0), "test")
+
+    async def main() -> int:
+        venue, book = world.venues["venue"], world.books[0]
+        await asyncio.sleep(0.01)
+        for number, (limit, size) in enumerate(buys):
+            await venue.submit(Order(f"o{number}", book, Side.BUY, cents(limit), shares(size), TimeInForce.FAK))
+        if sells:
+            await venue.submit(Order("s", book, Side.SELL, cents(48), shares(sells), TimeInForce.FAK))
+        await asyncio.sleep(5.0)
+        assert await venue.positions() == {}
+        return int(await venue.balance()) - CASH
+
+    made = world.run(main())
+    world.check()
+    assert (
+        sum(payout.amount for payout in world.paid(ms(10_000)))
+        == made + sum(limit * size * 10_000 for limit, size in buys) - sells * 480_000
+    )
+    return made
+
+
+def test_a_refund_pays_back_what_was_paid_and_the_loss_of_what_was_sold_stays() -> None:
+    tape = void("refund").resolution(1_000, 50).mark(60_000).tape()
+    assert {one.payout for one in resolutions(tape)} == {REFUND}
+    assert account(tape, (52, 10), (53, 5)) == 0
+    assert account(tape, (52, 10), sells=4) == -4 * 40_000
+
+
+def test_the_last_price_is_that_of_the_last_trade_before_by_the_venues_clock() -> None:
+    builder = void("last_price").trade(300, 47, 1).trade(400, 45, 1, venue=200).resolution(1_000, 50)
+    tape = builder.trade(1_100, 10, 1).mark(60_000).tape()
+    assert {(one.book, one.payout) for one in resolutions(tape)} == {(0, cents(47)), (1, cents(53))}
+    assert account(tape, (52, 10)) == -10 * 50_000
+
+
+def test_a_market_never_traded_pays_what_its_row_says_and_a_void_by_halves_as_well() -> None:
+    never = void("last_price").resolution(1_000, 50).mark(60_000).tape()
+    assert {one.payout for one in resolutions(never)} == {cents(50)}
+    assert account(never, (52, 10)) == -10 * 20_000
+    halves = void("half").trade(300, 47, 1).resolution(1_000, 50).mark(60_000).tape()
+    assert account(halves, (52, 10)) == -10 * 20_000
+
+
+def test_of_two_recorded_books_each_is_read_on_its_own_scale() -> None:
+    table = a_table(a_market("m", resolution="void", void="last_price"), both=True)
+    builder = TapeBuilder(table).snapshot(0, [(48, 10)], [(52, 10)]).snapshot(0, [(48, 10)], [(52, 10)], book=1)
+    builder.trade(300, 56, 1, book=1).level(400, BID, 47, 3).resolution(1_000, 50).resolution(1_000, 50, book=1)
+    assert [(one.book, one.payout) for one in resolutions(builder.tape())] == [(0, cents(44)), (1, cents(56))]
