@@ -1,0 +1,292 @@
+"""Every engine on the same feeds, each in a process of its own, taking turns: one runs while the others wait."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from arbkit.history.synthetic import SyntheticSpec, synthetic_tape
+from arbkit.history.tape import read_tape
+from benchmarks.peers import feed
+from benchmarks.peers.environments import PEERS, ROOT, Environment, environment
+from benchmarks.peers.tape import tape_of
+from benchmarks.peers.turns import READY
+
+OURS = "arbkit"
+HFT, NAUTILUS, LOOPTIME = PEERS
+SHARE = 10  # nautilus_trader reads a tenth of the feed: what the others do in seconds takes it minutes
+FIRST = """
+import time
+began = time.perf_counter()
+import sys, arbkit as ak
+tape = ak.read_tape(sys.argv[1], verify=False)
+ak.compare(tape, ak.baskets(tape)).table
+print(time.perf_counter() - began)
+"""
+
+
+class Runs(NamedTuple):
+    """One engine on one case: the seconds of each run, rows and counts of one."""
+
+    engine: str
+    case: str
+    rows: int
+    seconds: tuple[float, ...]
+    counted: dict[str, float]
+
+    @property
+    def middle(self) -> float:
+        return median(self.seconds)
+
+    @property
+    def row_ns(self) -> float:
+        """Nanoseconds a row, so that runs over feeds of different length can be compared."""
+        return self.middle / self.rows * 1e9
+
+    def times(self, other: Runs) -> float:
+        """Return how many times as fast as another engine this one was, a row."""
+        return other.row_ns / self.row_ns
+
+
+class Feed(NamedTuple):
+    """A feed on disk: columns for the peers, a tape for us."""
+
+    spec: feed.Spec
+    rows: int
+    looks: feed.Looks
+    folder: Path
+
+    @property
+    def tape(self) -> Path:
+        return self.folder / "tape"
+
+
+@dataclass
+class Found:
+    """All that was measured; what a peer that cannot be installed would have shown is missing."""
+
+    peers: dict[str, Environment]
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    runs: dict[tuple[str, str], Runs] = field(default_factory=dict)  # by case and engine
+    memory_mb: dict[str, float] = field(default_factory=dict)  # by engine: the peak over the bare interpreter's
+    long_mb: dict[int, float] = field(default_factory=dict)  # by rows: what a replay of ours holds itself
+    disk: dict[str, float] = field(default_factory=dict)  # bytes a row
+    opening: dict[str, Runs] = field(default_factory=dict)
+    first_s: tuple[float, ...] = ()
+    profiles: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
+
+    def run(self, case: str, engine: str = OURS) -> Runs | None:
+        return self.runs.get((case, engine))
+
+
+def specs(rows: int, *, long: bool = False) -> dict[str, feed.Spec]:
+    """Return the feeds by name: the big ones for rows and trades, a tenth and a fifth of them to compare with."""
+    part, fifth = rows // 10, rows // 5
+    burst = feed.Spec(rows=rows // 50, episodes=rows // 1_000, seconds=rows // 1_000 * 2.2)
+    found = {
+        "sparse": feed.taker(rows),
+        "dense": feed.taker(rows, dense=True),
+        "maker": feed.maker(part),
+        "burst": burst,
+        "short": feed.taker(part),
+        "short dense": feed.taker(part, dense=True),
+        "two books": feed.taker(fifth),
+        "fine": feed.taker(fifth, ticks=10_000),
+        "200 books": feed.taker(fifth, events=100),
+    }
+    return {**found, "long": feed.taker(10 * rows)} if long else found
+
+
+def made(name: str, spec: feed.Spec, home: Path) -> Feed:
+    """Write a feed and its tape."""
+    folder = home / name.replace(" ", "-")
+    rows = feed.columns(spec)
+    feed.save(rows, folder)
+    (folder / "spec.json").write_text(json.dumps(asdict(spec)), encoding="utf-8")
+    tape_of(rows, spec).write(folder / "tape")
+    return Feed(spec, len(rows.at), feed.looks(rows, spec), folder)
+
+
+# -- processes that take turns -------------------------------------------------------------------------------
+
+
+class Racer(NamedTuple):
+    """An engine that waits to be told to run."""
+
+    engine: str
+    rows: int
+    process: subprocess.Popen[str]
+
+    def run(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())  # type: ignore[no-any-return]
+
+
+@contextmanager
+def racer(engine: str, rows: int, python: Path, *words: str) -> Iterator[Racer]:
+    """Start `python -m benchmarks.peers....` and wait until it is warm."""
+    command = [str(python), "-W", "ignore", "-m", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != READY:
+                raise RuntimeError(f"{engine} did not start: {' '.join(words)}")
+            yield Racer(engine, rows, process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+
+Starter = Callable[[], AbstractContextManager[Racer]]
+
+
+def race(case: str, starters: Sequence[Starter], runs: int) -> list[Runs]:
+    """Let the engines run in turns; return one line for each."""
+    with ExitStack() as stack:
+        racers = [stack.enter_context(start()) for start in starters]
+        turns = [[one.run() for one in racers] for _ in range(runs)]
+    return [
+        Runs(one.engine, case, one.rows, tuple(turn.pop("seconds") for turn in mine), mine[0])
+        for one, mine in zip(racers, map(list, zip(*turns, strict=True)), strict=True)
+    ]
+
+
+# -- everything ----------------------------------------------------------------------------------------------
+
+
+def measure(
+    home: Path, *, rows: int = 5_000_000, runs: int = 3, long: bool = False, say: Callable[[str], None] = print
+) -> Found:
+    """Make the peers' environments and the feeds, and measure every case."""
+    found = Found({name: environment(name) for name in PEERS})
+    for name, spec in specs(rows, long=long).items():
+        say(f"a feed: {name}")
+        found.feeds[name] = made(name, spec, home)
+    for case, work, name, peers in CASES:
+        if name in found.feeds:
+            say(f"the peers: {case}")
+            for one in race(case, _starters(found, work, found.feeds[name], peers), runs):
+                found.runs[case, one.engine] = one
+    say("the peers: the loop, memory, opening")
+    for one in race("loop", _loops(found), runs):
+        found.runs["loop", one.engine] = one
+    _memory(found)
+    _disk_and_opening(found, home, runs)
+    _profiles(found)
+    return found
+
+
+# Case, what is run, on which feed, beside whom.
+CASES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("replay", "replay", "sparse", (HFT,)),
+    ("taker, sparse", "taker", "sparse", (HFT, NAUTILUS)),
+    ("taker, dense", "taker", "dense", (HFT, NAUTILUS)),
+    ("maker, dense", "maker", "maker", (HFT, NAUTILUS)),
+    ("taker, nothing between", "taker", "burst", (HFT,)),
+    ("replay, a tenth", "replay", "short", ()),
+    ("taker, sparse, a tenth", "taker", "short", ()),
+    ("taker, dense, a tenth", "taker", "short dense", ()),
+    ("replay, tenfold", "replay", "long", ()),
+    ("taker, sparse, tenfold", "taker", "long", ()),
+    ("replay, two books", "replay", "two books", ()),
+    ("replay, grid 0.0001", "replay", "fine", ()),
+    ("replay, 200 books", "replay", "200 books", ()),
+    ("taker, two books", "taker", "two books", ()),
+    ("taker, grid 0.0001", "taker", "fine", ()),
+    ("taker, 200 books", "taker", "200 books", ()),
+)
+
+
+def _starters(found: Found, work: str, feed: Feed, peers: Sequence[str]) -> list[Starter]:
+    own = ("benchmarks.peers.own", work, str(feed.tape))
+    starters: list[Starter] = [partial(racer, OURS, feed.rows, Path(sys.executable), *own)]
+    for name in peers:
+        python = found.peers[name].python
+        if python is None:
+            continue
+        share = min(feed.rows, found.feeds["sparse"].rows // SHARE) if name == NAUTILUS else feed.rows
+        words = [f"benchmarks.peers.run_{name.partition('_')[0]}", work, str(feed.folder)]
+        words += [str(share)] if name == NAUTILUS else []
+        starters.append(partial(racer, name, share, python, *words))
+    return starters
+
+
+def _loops(found: Found) -> list[Starter]:
+    starters: list[Starter] = [partial(racer, OURS, 1, Path(sys.executable), "benchmarks.peers.own", "loop", "-")]
+    if (python := found.peers[LOOPTIME].python) is not None:
+        script = "benchmarks.peers.run_looptime"
+        starters.append(partial(racer, LOOPTIME, 1, python, script))
+        starters.append(partial(racer, f"{LOOPTIME}, noop_cycles=0", 1, python, script, "0"))
+    return starters
+
+
+def _memory(found: Found) -> None:
+    """Let each engine replay the feed once from its own files in a fresh process, over its bare interpreter."""
+    feed = found.feeds["sparse"]
+    found.memory_mb[OURS] = _peak(Path(sys.executable), "benchmarks.peers.own", "memory", str(feed.tape))["peak_mb"]
+    for name in ("short", "sparse", "long"):
+        if name in found.feeds:
+            told = _peak(Path(sys.executable), "benchmarks.peers.own", "memory", str(found.feeds[name].tape))
+            found.long_mb[found.feeds[name].rows] = told["own_mb"]
+    if (python := found.peers[HFT].python) is not None:
+        _told(python, "benchmarks.peers.run_hftbacktest", "convert", str(feed.folder))
+        found.memory_mb[HFT] = _peak(python, "benchmarks.peers.run_hftbacktest", "memory", str(feed.folder))["peak_mb"]
+
+
+def _peak(python: Path, *words: str) -> dict[str, float]:
+    bare = json.loads(_told(python, "benchmarks.peers.turns"))
+    told = json.loads(_told(python, *words))
+    return {name: told[name] - bare[name] for name in told}
+
+
+def _told(python: Path, *words: str) -> str:
+    command = [str(python), "-W", "ignore", "-m", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def _disk_and_opening(found: Found, home: Path, runs: int) -> None:
+    feed = found.feeds["sparse"]
+    rows = read_tape(feed.tape, verify=False).rows
+    found.disk["in memory"] = sum(column.nbytes for column in rows) / len(rows.ts_recv)
+    found.disk["at rest"] = sum(file.stat().st_size for file in (feed.tape / "rows").iterdir()) / feed.rows
+    bare = home / "parquet-only"
+    shutil.copytree(feed.tape, bare, ignore=shutil.ignore_patterns("replay.arrow"))
+    for name, tape in (("cached", feed.tape), ("Parquet", bare)):
+        words = ("benchmarks.peers.own", "open", str(tape))
+        starter = partial(racer, OURS, feed.rows, Path(sys.executable), *words)
+        (found.opening[name],) = race(f"open, {name}", [starter], runs)
+    small = home / "a-minute"
+    synthetic_tape(SyntheticSpec(minutes=1.0, episodes=6)).write(small)
+    seconds = []
+    for _ in range(runs + 1):  # the first fills the cache of compiled code
+        command = [sys.executable, "-W", "ignore", "-c", FIRST, str(small)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        seconds.append(float(done.stdout.split()[-1]))
+        time.sleep(0.1)
+    found.first_s = tuple(seconds[1:])
+
+
+def _profiles(found: Found) -> None:
+    """Tell where our time goes, by cProfile; it makes small functions look slower than they are."""
+    for case, work, name in (
+        ("replay", "replay", "short"),
+        ("taker, sparse", "taker", "short"),
+        ("taker, nothing between", "taker", "burst"),
+        ("maker, dense", "maker", "maker"),
+    ):
+        tape = str(found.feeds[name].tape)
+        found.profiles[case] = json.loads(_told(Path(sys.executable), "benchmarks.peers.own", f"profile-{work}", tape))

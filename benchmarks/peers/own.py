@@ -1,0 +1,166 @@
+"""arbkit on the feed: `python -m benchmarks.peers.own CASE TAPE`, as every peer is measured.
+
+Trades go through `ArbitrageExecutionEngine` as a backtest runs it: a world in virtual time, preflight checks, risk, a
+journal in memory, metrics. Nothing is switched off and nothing is special but the limits, which are wide.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import pstats
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from arbkit.backtest.loop import SimLoop, run_virtual
+from arbkit.backtest.scenario import Scenario
+from arbkit.backtest.tape_views import by_venue, received
+from arbkit.backtest.world import Replay
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome
+from arbkit.fees import rule
+from arbkit.history.tape import Tape, read_tape
+from arbkit.integration import ArbitrageExecutionEngine
+from arbkit.journal.memory import MemoryJournal
+from arbkit.risk.limits import RiskLimits
+from benchmarks.peers.run_looptime import sleepers
+from benchmarks.peers.tape import traded
+from benchmarks.peers.turns import memory, serve, timed
+
+STEP_NS = 100_000_000
+WARM_ROWS = 20_000
+MUCH = 1e9
+LIMITS = RiskLimits(
+    max_market_shares=MUCH,
+    max_market_capital=MUCH,
+    max_event_capital=MUCH,
+    max_venue_capital=MUCH,
+    max_pair_capital=MUCH,
+    max_total_capital=MUCH,
+    max_daily_loss=MUCH,
+    max_drawdown=MUCH,
+)
+CONFIG = ExecutionConfig(
+    min_edge=0.002,
+    max_size=10.0,
+    max_slippage=0.0,
+    limit_timeout_s=0.5,
+    request_rate=1e6,
+    request_burst=1_000_000,
+)
+STRATEGIES = {"taker": ExecutionStrategy.MARKET, "maker": ExecutionStrategy.LIMIT}
+
+
+def trade(strategy: ExecutionStrategy, tape: Tape) -> dict[str, float]:
+    """Trade a tape to its end; return what was tried, ordered, filled and completed."""
+    replay = Replay(tape, {book.index: rule("none") for book in tape.markets.books})
+    world = replay.world(Scenario(balances=MUCH), "benchmark")
+    engine = ArbitrageExecutionEngine(
+        world.venues,
+        world.feed,
+        traded(tape),
+        config=CONFIG,
+        limits=LIMITS,
+        clock=world.clock,
+        journal=MemoryJournal(),
+    )
+
+    def seen_to(result: ExecutionResult) -> None:
+        if result.outcome is Outcome.ESCALATED:
+            engine.acknowledge(result.trade.id)
+
+    results = world.run(engine.scan_and_execute(strategy, on_result=seen_to))
+    world.check()
+    orders = [order for result in results for leg in result.trade.legs for order in leg.orders]
+    return {
+        "trades": len(results),
+        "orders": len(orders),
+        "fills": sum(len(order.fills) for order in orders),
+        "completed": sum(result.outcome is Outcome.COMPLETED for result in results),
+    }
+
+
+def step_through(tape: Tape) -> dict[str, float]:
+    """Keep the client's and the venues' books from the first row to the last, and look at the bests every 100 ms."""
+    replay = Replay(tape)
+    at, end, steps, seen = replay.now, int(tape.rows.ts_recv[-1]), 0, 0
+    top = replay.ladders.top
+    while at < end:
+        at = min(at + STEP_NS, end)
+        replay.forward_to(at)
+        seen += int(top[0, 0]) + int(top[1, 0])
+        steps += 1
+    return {"steps": steps, "seen": seen}
+
+
+def loop() -> dict[str, float]:
+    """Let the sleepers of the other loop sleep in ours."""
+    return timed(lambda: {"wakes": run_virtual(sleepers(), SimLoop(0))})
+
+
+def ready(folder: Path) -> dict[str, float]:
+    """Open a tape as far as its first row is read by both sides."""
+
+    def opened() -> dict[str, float]:
+        tape = read_tape(folder, verify=False)
+        Replay(tape).forward(0)
+        return {"rows": len(tape)}
+
+    return timed(opened)
+
+
+def begun(tape: Tape) -> Tape:
+    """Return the first rows of a tape: what the compiled code is made or loaded for, outside the time taken."""
+    rows = tape.rows
+    stop = int(rows.ts_recv[min(WARM_ROWS, len(tape)) - 1]) + 1
+    return tape.slice(int(rows.ts_recv[0]), stop)
+
+
+def case_of(case: str, folder: Path) -> tuple[Callable[[], dict[str, float]], Callable[[], object]]:
+    """Return what a run of a case does, and its warm-up."""
+    if case == "loop":
+        return loop, loop
+    if case == "open":
+        return partial(ready, folder), partial(ready, folder)
+    tape = read_tape(folder, verify=False)
+    work = step_through if case == "replay" else partial(trade, STRATEGIES[case])
+
+    def warm_up() -> None:
+        work(begun(tape))
+        received(tape), by_venue(tape)  # worked out once for a tape, as a peer's conversion is outside too
+
+    return lambda: timed(partial(work, tape)), warm_up
+
+
+def profiled(run: Callable[[], object], most: int = 8) -> list[tuple[str, int, float]]:
+    """Return where the time of a run goes: function, calls, share of the time in the function itself."""
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    total = sum(entry[2] for entry in stats.values())
+    worst = sorted(stats.items(), key=lambda item: -item[1][2])[:most]
+    return [(_named(*place), entry[1], entry[2] / total) for place, entry in worst]
+
+
+def _named(file: str, line: int, name: str) -> str:
+    path = Path(file)
+    inside = path.parts[path.parts.index("arbkit") :] if "arbkit" in path.parts else path.parts[-1:]
+    return f"{'/'.join(inside[-2:])}:{name}" if line else name
+
+
+def main(case: str, folder: Path) -> None:
+    if case == "memory":
+        step_through(read_tape(folder, verify=False))
+        print(json.dumps(memory()))
+    elif case.startswith("profile-"):
+        run, warm_up = case_of(case.removeprefix("profile-"), folder)
+        warm_up()
+        print(json.dumps(profiled(run)))
+    else:
+        serve(*case_of(case, folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
