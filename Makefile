@@ -84,10 +84,11 @@ twin: env  ## the simulator against its slow twin on random tapes: TAPES=10000 f
 golden: env  ## every golden case of the venues' fees, counted: n of n
 	@$(BIN)/python -m pytest -q -s tests/unit/fees/test_golden_count.py
 
-# PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root).
+# PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root). ONLY=engine, chain or peers
+# measures one part; the peers are installed in .peers, each in an environment of its own. LONG=1: 50 million rows too.
 .PHONY: bench soak
-bench: env  ## measure engine, journal and memory, written to docs/performance.md
-	@$(BIN)/python -m benchmarks $(if $(PRIORITY),--first)
+bench: env  ## measure engine, journal, memory, chain and peers, written to docs/performance.md
+	@$(BIN)/python -m benchmarks $(if $(PRIORITY),--first) $(if $(ONLY),--only $(ONLY)) $(if $(LONG),--long)
 
 soak: env  ## a week in virtual time: what the engine holds in memory; DAYS=7
 	@$(BIN)/python -m benchmarks soak --days $(or $(DAYS),7)
@@ -132,7 +133,7 @@ lab: env  ## open JupyterLab on the notebooks
 # Compiled kernels live outside the checkout, in a folder named by the hash of their sources and versions (see
 # arbkit/core/compiled.py): an edit opens a new one, so no target has to clear a stale cache.
 clean:  ## remove what runs leave behind, keep .venv
-	@rm -rf $(JUNK); find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@rm -rf $(JUNK); find . -name __pycache__ -not -path './$(VENV)/*' -not -path './.peers/*' -prune -exec rm -rf {} +
 
-distclean: clean  ## and .venv
-	@rm -rf $(VENV)
+distclean: clean  ## and .venv and .peers
+	@rm -rf $(VENV) .peers

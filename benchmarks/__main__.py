@@ -1,24 +1,34 @@
-"""`python -m benchmarks` measures and writes docs/performance.md; `python -m benchmarks soak` prints a week."""
+"""`python -m benchmarks` measures and writes docs/performance.md; `python -m benchmarks soak` prints a week.
+
+The page has three parts, each of which can be measured alone (`--only`): the engine with its journal, the chain's
+round trips, and the peers.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from arbkit.chain.local_node import NoLocalNode, local_node
 from benchmarks import engine, report, venues
+from benchmarks.chain import round_trips
 from benchmarks.journal import replays
+from benchmarks.peers import table
+from benchmarks.peers.measure import measure
 from benchmarks.soak import soak
 
 ROOT = Path(__file__).parents[1]
 RUNS = 3
+ENGINE, CHAIN, PEERS = PARTS = ("engine", "chain", "peers")
 
 
-def bench(folder: Path, *, quick: bool = False, first: bool = False) -> str:
-    """Measure everything and return the page; `first` puts all but the soak before other work."""
+def engine_part(folder: Path, *, quick: bool = False, first: bool = False) -> str:
+    """Measure the engine and its journal, and return that part; `first` puts all but the soak before other work."""
     trades, few, runs = (40, 20, 3) if quick else (1_000, 500, RUNS)
     figures: list[engine.Figures] = []
     with before_others() if first else nullcontext():
@@ -52,6 +62,26 @@ def bench(folder: Path, *, quick: bool = False, first: bool = False) -> str:
     )
 
 
+def chain_part(*, quick: bool = False, first: bool = False) -> str:
+    """Measure what a question to a node costs, where a node is installed."""
+    _say("a chain's round trips")
+    try:
+        with local_node() as node, before_others() if first else nullcontext():
+            asked = [asyncio.run(round_trips(node.url, number=50 if quick else 1_000)) for _ in range(RUNS)]
+    except NoLocalNode as missing:
+        return report.chain_section([], str(missing))
+    return report.chain_section(asked)
+
+
+def peers_part(folder: Path, *, quick: bool = False, first: bool = False, long: bool = False) -> str:
+    """Measure arbkit beside its peers."""
+    yards = [report.yard()]
+    with before_others() if first else nullcontext():
+        found = measure(folder, rows=50_000 if quick else 5_000_000, runs=1 if quick else RUNS, long=long, say=_say)
+    yards.append(report.yard())
+    return table.section(found) + f"\n**The machine.** {report.machine(yards, first=first)}\n"
+
+
 @contextmanager
 def before_others() -> Iterator[None]:
     """Run at real-time priority meanwhile, children included; PermissionError where that is not allowed."""
@@ -70,7 +100,9 @@ def _say(what: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("all", "soak"), default="all")
+    parser.add_argument("--only", choices=PARTS, help="measure this part of the page and leave the others as they are")
     parser.add_argument("--days", type=float, default=7.0, help="of the soak, in virtual time")
+    parser.add_argument("--long", action="store_true", help="peers: fifty million rows too (an hour and 10 GB of disk)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, and no page: shows that it runs")
     parser.add_argument("--first", action="store_true", help="measure times at real-time priority (Linux, root)")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
@@ -80,11 +112,20 @@ def main() -> None:
         return
     build = ROOT / "build"  # a real disk, where a folder for temporary files may be memory
     build.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
-        page = bench(Path(folder), quick=chosen.quick, first=chosen.first)
-    print(page)
-    if not chosen.quick:
-        chosen.page.write_text(page, encoding="utf-8")
+    how = {"quick": chosen.quick, "first": chosen.first}
+    page = chosen.page.read_text(encoding="utf-8") if chosen.page.exists() else ""
+    for part in [chosen.only] if chosen.only else PARTS:
+        with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
+            if part == ENGINE:
+                said = engine_part(Path(folder), **how)
+            elif part == CHAIN:
+                said = chain_part(**how)
+            else:
+                said = peers_part(Path(folder), **how, long=chosen.long)
+        print(said)
+        page = report.with_part(page, part, said)
+        if not chosen.quick:  # part by part: what is measured is kept when the next one fails
+            chosen.page.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks.chain import RoundTrips
 from benchmarks.engine import Figures, Spread
 from benchmarks.journal import REPLAY, START_UP, VERIFY, Replay
 from benchmarks.soak import Soak
@@ -22,6 +23,7 @@ the machine lengthens only as far as it slows the processor down. Targets are ju
 
 **The machine.** {machine}
 """
+CHAIN_SHARE = 0.5  # of web3's round trip
 TRADE_MS, TRADE_P99_MS, SKEW_P99_MS, REPLAY_RATE = 2.0, 10.0, 1.0, 100_000
 
 
@@ -65,6 +67,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table in Markdown, the first column to the left, the others to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *([str(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def with_part(page: str, part: str, said: str) -> str:
+    """Return the page with this part, between comments of its name, in the place of what it said before, or at the end."""
+    begin, end = f"<!-- {part} -->", f"<!-- end of {part} -->"
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    pieces = (before.strip(), f"{begin}\n\n{said.strip()}\n\n{end}", after.strip())
+    return "\n\n".join(piece for piece in pieces if piece) + "\n"
 
 
 def ms(spread: Spread, share: str = "p50") -> str:
@@ -195,6 +206,31 @@ figures* takes reservations, positions, losses and metrics back as well, which i
 Asked of read, verify and fold together: {REPLAY_RATE:,} records a second; {whole.rate:,.0f} on the wall clock
 ({kept(whole.rate >= REPLAY_RATE)}), {whole.cpu_rate:,.0f} a processor second
 ({kept(whole.cpu_rate >= REPLAY_RATE)}). A start on a million records takes {1e6 / start.rate:.0f} s.
+"""
+
+
+def chain_section(asked: Sequence[RoundTrips], missing: str = "") -> str:
+    """Return what a question to a node costs by our transport, by the pool of nodes and by web3."""
+    head = "## A question to a chain's node"
+    if not asked:
+        return f"{head}\n\nNot measured here: {missing}.\n"
+
+    def row(name: str, seconds: Sequence[float], ratios: Sequence[float]) -> tuple[str, ...]:
+        low, high = min(seconds) * 1e3, max(seconds) * 1e3
+        return name, f"{median(seconds) * 1e3:.3f} ({low:.3f}–{high:.3f})", f"{median(ratios):.2f}"
+
+    rows = [
+        row("one endpoint", [one.endpoint_s for one in asked], [one.ratio for one in asked]),
+        row("the pool of nodes", [one.pool_s for one in asked], [one.pool_ratio for one in asked]),
+        row("web3 over HTTP", [one.web3_s for one in asked], [1.0 for _ in asked]),
+    ]
+    share = median(one.ratio for one in asked)
+    return f"""{head}
+
+A balance, asked of a local node in turns by each way: medians of {asked[0].number} in each of {len(asked)} runs.
+
+{table(("way", "p50, ms", "of web3's"), rows)}
+Asked of one endpoint: {CHAIN_SHARE:g} of web3's round trip at most; {share:.2f} ({kept(share <= CHAIN_SHARE)}).
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,13 +29,14 @@ class Environment(NamedTuple):
         return PEERS[self.name][0].replace("==", " ")
 
 
-def environment(name: str, home: Path = HOME) -> Environment:
-    """Return a peer's environment, made when it is not there or is of other versions."""
-    folder, wanted = home / name, "\n".join(PEERS[name]) + "\n"
+def environment(name: str, home: Path = HOME, packages: Sequence[str] = ()) -> Environment:
+    """Return a peer's environment, made when it is not there or is of other versions; `packages` go before PEERS."""
+    packages = packages or PEERS[name]
+    folder, wanted = home / name, "\n".join(packages) + "\n"
     python, stamp = folder / "bin" / "python", folder / "stamp"
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return Environment(name, python)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEERS[name]]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     for words in ([sys.executable, "-m", "venv", "--clear", str(folder)], install):
         try:
             subprocess.run(words, check=True, capture_output=True, text=True, timeout=900)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from arbkit.journal.store import JournalFile
 from benchmarks import engine, report, venues
+from benchmarks.chain import RoundTrips
 from benchmarks.journal import REPLAY, START_UP, VERIFY, replays
+from benchmarks.peers import environments, feed, measure, own, table, tape
 from benchmarks.soak import slope, soak
 
 
@@ -101,3 +108,219 @@ def test_the_page_names_counts_and_no_place(figures: list[engine.Figures], tmp_p
     assert "| asyncio, 2 legs, journal on disk | 9 |" in said
     assert "| asyncio, 5 legs, no journal | 6 |" in said
     assert str(tmp_path) not in said + report.machine([report.yard(2)], first=False)
+
+
+# -- beside other engines --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        feed.taker(60_000, dense=True),
+        feed.maker(60_000),
+        feed.taker(60_000, dense=True, ticks=10_000),
+        feed.taker(60_000, dense=True, events=5),
+    ],
+    ids=["taker", "maker", "fine grid", "ten books"],
+)
+def test_a_feed_has_the_prints_and_moves_it_says_and_never_crosses(spec: feed.Spec) -> None:
+    rows = feed.columns(spec)
+    looks = feed.looks(rows, spec)
+    assert looks.rows == pytest.approx(spec.rows, rel=0.03)
+    assert 0.03 <= looks.prints <= 0.05
+    assert 0.25 <= looks.moves <= 0.35
+    assert looks.crossed == 0
+    assert np.all(np.diff(rows.at) > 0)
+    assert np.all(np.diff(rows.recv) > 0)
+    assert np.all(rows.recv > rows.at)
+
+
+def test_both_asks_come_below_a_dollar_once_an_episode_and_never_else() -> None:
+    spec = feed.taker(60_000, dense=True)
+    assert feed.looks(feed.columns(spec), spec).openings == spec.episodes == 90
+
+
+def test_what_stands_at_a_price_holds_an_order_of_the_benchmark_twice() -> None:
+    rows = feed.columns(feed.taker(20_000, dense=True))
+    levels = rows.size[(rows.kind == feed.LEVEL) & (rows.size > 0)]
+    assert levels.min() >= 20
+
+
+def test_a_feed_is_the_same_for_the_same_seed_and_another_for_another() -> None:
+    spec = feed.taker(5_000)
+    first, again, other = (feed.columns(one) for one in (spec, spec, replace(spec, seed=2)))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first.price[:1_000], other.price[:1_000])
+
+
+def test_episodes_closer_than_two_seconds_are_refused() -> None:
+    with pytest.raises(ValueError, match="two seconds apart"):
+        feed.Spec(rows=1_000, episodes=11, seconds=20.0)
+
+
+@pytest.fixture(scope="module")
+def tapes() -> dict[str, Any]:
+    specs = {"taker": feed.Spec(rows=4_000, episodes=60, seconds=132.0), "maker": feed.maker(4_000)}
+    return {name: (spec, tape.tape_of(feed.columns(spec), spec)) for name, spec in specs.items()}
+
+
+def test_a_tape_of_the_feed_ends_with_the_books_of_the_feed(tapes: dict[str, Any]) -> None:
+    spec, made = tapes["taker"]
+    rows = feed.columns(spec)
+    stands: dict[tuple[int, int, int], int] = {}
+    for book, kind, side, price, size in zip(*(c.tolist() for c in rows[2:]), strict=True):
+        if kind == feed.LEVEL:
+            stands[book, side, price] = size
+    books = made.books_at(int(rows.recv[-1]))
+    for book in (0, 1):
+        for side, levels in ((feed.BID, books[2 * book].bids), (feed.ASK, books[2 * book].asks)):
+            found = {level.price // 1_000: level.size // 1_000_000 for level in levels}
+            assert found == {price: n for (b, s, price), n in stands.items() if (b, s) == (book, side) and n}
+
+
+@pytest.mark.parametrize("name", ["taker", "maker"])
+def test_the_engine_tries_every_episode_once_and_completes_most(tapes: dict[str, Any], name: str) -> None:
+    spec, made = tapes[name]
+    counted = own.trade(own.STRATEGIES[name], made)
+    assert counted["trades"] == spec.episodes
+    assert counted["orders"] >= 2 * spec.episodes
+    assert spec.episodes * 0.7 < counted["completed"] < spec.episodes
+    assert counted["fills"] >= 2 * counted["completed"]
+
+
+def test_a_replay_steps_to_the_end_of_the_tape(tapes: dict[str, Any]) -> None:
+    _, made = tapes["taker"]
+    span = int(made.rows.ts_recv[-1] - made.rows.ts_recv[0])
+    assert own.step_through(made)["steps"] == -(-span // own.STEP_NS)
+
+
+def test_engines_take_turns_and_tell_what_a_run_counted(tmp_path: Path) -> None:
+    spec = feed.Spec(rows=1_000, episodes=5, seconds=11.0)
+    made = measure.made("a feed", spec, tmp_path)
+    assert json.loads((made.folder / "spec.json").read_text())["episodes"] == 5
+    with measure.racer(
+        "arbkit", made.rows, Path(sys.executable), "benchmarks.peers.own", "taker", str(made.tape)
+    ) as one:
+        found = [one.run() for _ in range(2)]
+    assert [run["trades"] for run in found] == [5, 5]
+    assert all(run["seconds"] > 0 for run in found)
+
+
+def test_a_process_that_does_not_get_ready_is_told_of() -> None:
+    with (
+        pytest.raises(RuntimeError, match="arbkit did not start"),
+        measure.racer("arbkit", 1, Path(sys.executable), "benchmarks.peers.turns"),
+    ):
+        pass
+
+
+def _runs(case: str, engine: str, rows: int, seconds: float, **counted: float) -> tuple[tuple[str, str], measure.Runs]:
+    return (case, engine), measure.Runs(engine, case, rows, (seconds, seconds * 2, seconds / 2), counted)
+
+
+def _found(peers: dict[str, environments.Environment]) -> measure.Found:
+    """Return made-up figures: ours takes 2 s for what hftbacktest does in 4 and nautilus, on a tenth, in 60."""
+    counts = {"trades": 1_000.0, "orders": 2_100.0, "fills": 1_950.0, "completed": 900.0}
+    spec = feed.taker(1_000)
+    looks = feed.Looks(1_000, 0.04, 0.3, 0, 1)
+    runs = dict(
+        [
+            _runs("replay", "arbkit", 1_000, 2.0, steps=10.0),
+            _runs("replay", measure.HFT, 1_000, 4.0, steps=10.0),
+            _runs("taker, sparse", "arbkit", 1_000, 2.0, **counts),
+            _runs("taker, sparse", measure.HFT, 1_000, 4.0, **{**counts, "fills": 1_944.0}),
+            _runs("taker, sparse", measure.NAUTILUS, 100, 60.0, **counts),
+            _runs("taker, nothing between", "arbkit", 1_000, 0.5, **counts),
+            _runs("loop", "arbkit", 1, 1.0, wakes=1_000.0),
+            _runs("loop", measure.LOOPTIME, 1, 24.0, wakes=1_000.0),
+        ]
+    )
+    return measure.Found(
+        peers,
+        {"sparse": measure.Feed(spec, 1_000, looks, Path("nowhere"))},
+        {key: one for key, one in runs.items() if key[1] == "arbkit" or peers[key[1]].python},
+        {"arbkit": 90.0, measure.HFT: 200.0},
+        {1_000: 80.0},
+        {"in memory": 31.0, "at rest": 9.5},
+        {
+            "cached": measure.Runs("arbkit", "open, cached", 1_000, (0.02,), {}),
+            "Parquet": measure.Runs("arbkit", "open, Parquet", 1_000_000, (0.2,), {}),
+        },
+        (1.5, 3.0, 1.4),
+        {"replay": [("backtest/world.py:forward_to", 12, 0.5)]},
+    )
+
+
+HERE = {name: environments.Environment(name, Path(sys.executable)) for name in environments.PEERS}
+
+
+def test_ratios_are_of_time_a_row_so_that_a_tenth_of_a_feed_counts_ten_times() -> None:
+    said = {one.what: one for one in table.targets(_found(HERE))}
+    assert said["two-leg taker, sparse, beside hftbacktest"].value == pytest.approx(2.0)
+    assert said["two-leg taker, sparse, beside nautilus_trader"].value == pytest.approx(300.0)
+    assert said["bare virtual loop beside looptime"].value == pytest.approx(24.0)
+    assert said["two-leg trades a second"].value == pytest.approx(2_000.0)
+    assert said["first result in a fresh process"].value == 1.5
+    assert said["two-leg maker, dense, beside hftbacktest"].value is None
+
+
+def test_a_target_is_kept_on_its_own_side_only() -> None:
+    said = {one.what: one.row()[-1] for one in table.targets(_found(HERE))}
+    assert said["replay, books kept, stepping 100 ms, beside hftbacktest"] == "**not kept**"
+    assert said["two-leg taker, sparse, beside nautilus_trader"] == "kept"
+    assert said["bytes a row at rest"] == "kept"
+    assert said["peak memory over the bare interpreter, a share of hftbacktest's"] == "kept"
+    assert said["open a tape of Parquet alone, rows a second"] == "**not kept**"
+    assert said["two-leg maker, dense, beside hftbacktest"] == "not measured"
+
+
+def test_the_count_that_differs_most_from_hftbacktest_is_named() -> None:
+    ((case, worst, off),) = table.agreement(_found(HERE))
+    assert (case, worst) == ("taker, sparse", "fills")
+    assert off == pytest.approx(1_950 / 1_944 - 1)
+
+
+def test_a_peer_that_cannot_be_installed_is_said_to_be_missing_and_why() -> None:
+    gone = {**HERE, measure.NAUTILUS: environments.Environment(measure.NAUTILUS, None, "no registry answers")}
+    said = table.section(_found(gone))
+    assert "could not be installed here (no registry answers)" in said
+    assert "| two-leg taker, sparse, beside nautilus_trader | 150x | 250x | – | not measured |" in said
+    assert "| two-leg taker, sparse, beside hftbacktest | 4x | 6x | 2x | **not kept** |" in said
+
+
+def test_the_section_tells_counts_beside_every_speed_and_where_the_time_goes() -> None:
+    said = table.section(_found(HERE))
+    assert "| taker, sparse | arbkit | 1,000 | 1,000 | 2,100 | 1,950 | 900 | 2.000 (1.000–4.000) | 500 | 500 |" in said
+    assert "| `backtest/world.py:forward_to` | 12 | 50% |" in said
+
+
+def test_an_environment_that_cannot_be_made_says_why_without_naming_a_place(tmp_path: Path) -> None:
+    nowhere = f"looptime @ file://{environments.ROOT}/not-there.whl"
+    found = environments.environment("looptime", tmp_path, [nowhere])
+    assert found.python is None
+    assert "not-there.whl" in found.why
+    assert str(environments.ROOT) not in found.why
+
+
+def test_a_part_of_the_page_is_replaced_and_the_others_stay() -> None:
+    page = report.with_part(report.with_part("", "engine", "# One"), "peers", "## Two")
+    assert (
+        page
+        == "<!-- engine -->\n\n# One\n\n<!-- end of engine -->\n\n<!-- peers -->\n\n## Two\n\n<!-- end of peers -->\n"
+    )
+    again = report.with_part(page, "engine", "# Three")
+    assert again == page.replace("# One", "# Three")
+
+
+def test_the_chain_part_judges_our_round_trip_by_web3s_or_says_what_is_missing() -> None:
+    asked = [RoundTrips(0.0004, 0.0005, 0.0010, 100), RoundTrips(0.0006, 0.0007, 0.0010, 100)]
+    assert "0.50 (kept)" in report.chain_section(asked)
+    assert "Not measured here: no local node." in report.chain_section([], "no local node")
+
+
+def test_a_bare_interpreter_tells_its_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.peers.turns"], capture_output=True, text=True, check=True, cwd=measure.ROOT
+    )
+    told = json.loads(done.stdout)
+    assert 1 < told["own_mb"] <= told["peak_mb"] < 100
