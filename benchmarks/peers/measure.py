@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -83,6 +85,7 @@ class Found:
     disk: dict[str, float] = field(default_factory=dict)  # bytes a row
     opening: dict[str, Runs] = field(default_factory=dict)
     first_s: tuple[float, ...] = ()
+    sweeps: dict[int, Runs] = field(default_factory=dict)  # by the number of processes
     profiles: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
 
     def run(self, case: str, engine: str = OURS) -> Runs | None:
@@ -96,7 +99,8 @@ def specs(rows: int, *, long: bool = False) -> dict[str, feed.Spec]:
     found = {
         "sparse": feed.taker(rows),
         "dense": feed.taker(rows, dense=True),
-        "maker": feed.maker(part),
+        "maker": feed.maker(rows if long else part),
+        "short maker": feed.maker(rows // 100),
         "burst": burst,
         "short": feed.taker(part),
         "short dense": feed.taker(part, dense=True),
@@ -139,7 +143,10 @@ class Racer(NamedTuple):
 def racer(engine: str, rows: int, python: Path, *words: str) -> Iterator[Racer]:
     """Start `python -m benchmarks.peers....` and wait until it is warm."""
     command = [str(python), "-W", "ignore", "-m", *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    quiet = {**os.environ, "TQDM_DISABLE": "1"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=quiet
+    ) as process:
         try:
             assert process.stdout is not None
             if process.stdout.readline().strip() != READY:
@@ -186,6 +193,9 @@ def measure(
         found.runs["loop", one.engine] = one
     _memory(found)
     _disk_and_opening(found, home, runs)
+    say("the peers: a sweep")
+    _sweeps(found, home, least_s=60.0 if rows >= 1_000_000 else 0.1)
+    say("the peers: where our time goes")
     _profiles(found)
     return found
 
@@ -196,7 +206,7 @@ CASES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("taker, sparse", "taker", "sparse", (HFT, NAUTILUS)),
     ("taker, dense", "taker", "dense", (HFT, NAUTILUS)),
     ("maker, dense", "maker", "maker", (HFT, NAUTILUS)),
-    ("taker, nothing between", "taker", "burst", (HFT,)),
+    ("taker, back to back", "taker", "burst", (HFT,)),
     ("replay, a tenth", "replay", "short", ()),
     ("taker, sparse, a tenth", "taker", "short", ()),
     ("taker, dense, a tenth", "taker", "short dense", ()),
@@ -280,13 +290,28 @@ def _disk_and_opening(found: Found, home: Path, runs: int) -> None:
     found.first_s = tuple(seconds[1:])
 
 
+def _sweeps(found: Found, home: Path, *, least_s: float) -> None:
+    """Sweep on one process and on two, over as many points as keep one of them busy for `least_s`."""
+    tape = home / "sweep"
+    synthetic_tape(SyntheticSpec(minutes=2.0, episodes=24)).write(tape)
+
+    def starter(workers: int, points: int) -> Starter:
+        words = ("benchmarks.peers.sweep", str(tape), str(workers), str(points))
+        return partial(racer, f"{OURS}, {workers} processes", points, Path(sys.executable), *words)
+
+    (tried,) = race("sweep", [starter(1, 4)], 1)
+    points = max(4, ceil(1.2 * least_s / tried.middle * 4))
+    for workers, one in zip((1, 2), race("sweep", [starter(1, points), starter(2, points)], 1), strict=True):
+        found.sweeps[workers] = one
+
+
 def _profiles(found: Found) -> None:
     """Tell where our time goes, by cProfile; it makes small functions look slower than they are."""
     for case, work, name in (
         ("replay", "replay", "short"),
         ("taker, sparse", "taker", "short"),
-        ("taker, nothing between", "taker", "burst"),
-        ("maker, dense", "maker", "maker"),
+        ("taker, back to back", "taker", "burst"),
+        ("maker, dense", "maker", "short maker"),
     ):
         tape = str(found.feeds[name].tape)
         found.profiles[case] = json.loads(_told(Path(sys.executable), "benchmarks.peers.own", f"profile-{work}", tape))

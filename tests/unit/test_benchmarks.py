@@ -230,7 +230,7 @@ def _found(peers: dict[str, environments.Environment]) -> measure.Found:
             _runs("taker, sparse", "arbkit", 1_000, 2.0, **counts),
             _runs("taker, sparse", measure.HFT, 1_000, 4.0, **{**counts, "fills": 1_944.0}),
             _runs("taker, sparse", measure.NAUTILUS, 100, 60.0, **counts),
-            _runs("taker, nothing between", "arbkit", 1_000, 0.5, **counts),
+            _runs("taker, back to back", "arbkit", 1_000, 0.5, **counts),
             _runs("loop", "arbkit", 1, 1.0, wakes=1_000.0),
             _runs("loop", measure.LOOPTIME, 1, 24.0, wakes=1_000.0),
         ]
@@ -247,6 +247,10 @@ def _found(peers: dict[str, environments.Environment]) -> measure.Found:
             "Parquet": measure.Runs("arbkit", "open, Parquet", 1_000_000, (0.2,), {}),
         },
         (1.5, 3.0, 1.4),
+        {
+            number: measure.Runs(f"arbkit, {number} processes", "sweep", 30, (seconds,), {})
+            for number, seconds in ((1, 66.0), (2, 36.0))
+        },
         {"replay": [("backtest/world.py:forward_to", 12, 0.5)]},
     )
 
@@ -261,6 +265,7 @@ def test_ratios_are_of_time_a_row_so_that_a_tenth_of_a_feed_counts_ten_times() -
     assert said["bare virtual loop beside looptime"].value == pytest.approx(24.0)
     assert said["two-leg trades a second"].value == pytest.approx(2_000.0)
     assert said["first result in a fresh process"].value == 1.5
+    assert said["a sweep of a minute on two cores, of one"].value == pytest.approx(66 / 36)
     assert said["two-leg maker, dense, beside hftbacktest"].value is None
 
 
