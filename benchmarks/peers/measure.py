@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from arbkit.history.synthetic import SyntheticSpec, synthetic_tape
 from arbkit.history.tape import read_tape
-from benchmarks.peers import feed
+from benchmarks.peers import feed, own
 from benchmarks.peers.environments import PEERS, ROOT, Environment, environment
 from benchmarks.peers.tape import tape_of
 from benchmarks.peers.turns import READY
@@ -86,7 +86,7 @@ class Found:
     opening: dict[str, Runs] = field(default_factory=dict)
     first_s: tuple[float, ...] = ()
     sweeps: dict[int, Runs] = field(default_factory=dict)  # by the number of processes
-    profiles: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
+    profiles: dict[str, own.Profile] = field(default_factory=dict)
 
     def run(self, case: str, engine: str = OURS) -> Runs | None:
         return self.runs.get((case, engine))
@@ -314,4 +314,5 @@ def _profiles(found: Found) -> None:
         ("maker, dense", "maker", "short maker"),
     ):
         tape = str(found.feeds[name].tape)
-        found.profiles[case] = json.loads(_told(Path(sys.executable), "benchmarks.peers.own", f"profile-{work}", tape))
+        told = json.loads(_told(Path(sys.executable), "benchmarks.peers.own", f"profile-{work}", tape))
+        found.profiles[case] = own.Profile(*told)

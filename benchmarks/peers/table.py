@@ -201,14 +201,14 @@ LINEAR = ("replay", "taker, sparse", "taker, dense")
 
 
 def _profiles(found: Found) -> str:
-    """Return where our time goes in the cases that a target is missed in."""
+    """Return where our time goes."""
     said = []
-    for case, functions in found.profiles.items():
-        rows = ((f"`{name}`", f"{calls:,}", f"{share:.0%}") for name, calls, share in functions)
-        said.append(f"**{case}**\n\n{table(('function', 'calls', 'of the time'), rows)}")
-    return "Where our time goes (cProfile, which makes small functions look slower than they are):\n\n" + "\n".join(
-        said
-    )
+    for case, profile in found.profiles.items():
+        rows = ((f"`{name}`", f"{calls:,}", f"{share:.1%}") for name, calls, share in profile.functions)
+        packages = ", ".join(f"{name} {share:.0%}" for name, share in profile.packages if share >= 0.01)
+        said.append(f"**{case}**: {packages}.\n\n{table(('function', 'calls', 'of the time'), rows)}")
+    head = "Where our time goes (cProfile, which makes small functions look slower than they are; time in the function itself):"
+    return "\n".join([f"{head}\n", *said])
 
 
 def _figure(value: float, unit: str) -> str:

@@ -194,6 +194,14 @@ def test_a_replay_steps_to_the_end_of_the_tape(tapes: dict[str, Any]) -> None:
     assert own.step_through(made)["steps"] == -(-span // own.STEP_NS)
 
 
+def test_a_profile_names_packages_whose_shares_make_a_whole_and_no_place(tapes: dict[str, Any]) -> None:
+    found = own.profiled(lambda: own.trade(own.STRATEGIES["taker"], tapes["taker"][1]))
+    assert sum(share for _, share in found.packages) == pytest.approx(1)
+    assert {"backtest", "execution", "risk", "journal", "asyncio"} <= {name for name, _ in found.packages}
+    assert len(found.functions) == 12
+    assert not any(str(measure.ROOT) in name or " at 0x" in name for name, _, _ in found.functions)
+
+
 def test_engines_take_turns_and_tell_what_a_run_counted(tmp_path: Path) -> None:
     spec = feed.Spec(rows=1_000, episodes=5, seconds=11.0)
     made = measure.made("a feed", spec, tmp_path)
@@ -251,7 +259,7 @@ def _found(peers: dict[str, environments.Environment]) -> measure.Found:
             number: measure.Runs(f"arbkit, {number} processes", "sweep", 30, (seconds,), {})
             for number, seconds in ((1, 66.0), (2, 36.0))
         },
-        {"replay": [("backtest/world.py:forward_to", 12, 0.5)]},
+        {"replay": own.Profile([("backtest", 0.7), ("asyncio", 0.3)], [("backtest/world.py:forward_to", 12, 0.5)])},
     )
 
 
@@ -296,7 +304,8 @@ def test_a_peer_that_cannot_be_installed_is_said_to_be_missing_and_why() -> None
 def test_the_section_tells_counts_beside_every_speed_and_where_the_time_goes() -> None:
     said = table.section(_found(HERE))
     assert "| taker, sparse | arbkit | 1,000 | 1,000 | 2,100 | 1,950 | 900 | 2.000 (1.000–4.000) | 500 | 500 |" in said
-    assert "| `backtest/world.py:forward_to` | 12 | 50% |" in said
+    assert "**replay**: backtest 70%, asyncio 30%." in said
+    assert "| `backtest/world.py:forward_to` | 12 | 50.0% |" in said
 
 
 def test_an_environment_that_cannot_be_made_says_why_without_naming_a_place(tmp_path: Path) -> None:
