@@ -297,10 +297,10 @@ def _sweeps(found: Found, home: Path, *, least_s: float) -> None:
 
     def starter(workers: int, points: int) -> Starter:
         words = ("benchmarks.peers.sweep", str(tape), str(workers), str(points))
-        return partial(racer, f"{OURS}, {workers} processes", points, Path(sys.executable), *words)
+        return partial(racer, f"{OURS}, {workers} process{'es' * (workers > 1)}", points, Path(sys.executable), *words)
 
-    (tried,) = race("sweep", [starter(1, 4)], 1)
-    points = max(4, ceil(1.2 * least_s / tried.middle * 4))
+    few, more = (race("sweep", [starter(1, points)], 1)[0].middle for points in (4, 16))
+    points = max(4, ceil(1.1 * least_s / max(1e-3, (more - few) / 12)))  # the pool's start is in both
     for workers, one in zip((1, 2), race("sweep", [starter(1, points), starter(2, points)], 1), strict=True):
         found.sweeps[workers] = one
 
