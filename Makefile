@@ -80,6 +80,15 @@ twin: env  ## the simulator against its slow twin on random tapes: TAPES=10000 f
 	@ARBKIT_TWIN_TAPES=$(or $(TAPES),10000) $(BIN)/python -m pytest -q -s --timeout=7200 \
 	  tests/property/test_matcher_twin.py tests/property/test_venue_twin.py
 
+.PHONY: determinism
+determinism: env  ## one seed, one journal: the hash over processes, hash seeds, chunks and executors
+	@$(BIN)/python -m benchmarks.determinism
+
+# From recordings that are not in this repository: ARBKIT_REAL_DATA says where they are.
+.PHONY: sensitivity
+sensitivity: env  ## latency and queue on two recorded games, written to docs/sensitivity.md
+	@$(BIN)/python -m benchmarks.sensitivity
+
 .PHONY: golden
 golden: env  ## every golden case of the venues' fees, counted: n of n
 	@$(BIN)/python -m pytest -q -s tests/unit/fees/test_golden_count.py
