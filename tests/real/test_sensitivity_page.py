@@ -8,7 +8,7 @@ from benchmarks.sensitivity import FEES, compared, section
 from tests.real.conftest import FEES as ASSUMED
 from tests.real.conftest import Recorded
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("game", ["nyk_lac", "bos_den"])
