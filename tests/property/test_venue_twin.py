@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -22,7 +21,7 @@ from arbkit.core.errors import OrderRejected, OrderStateUnknown, VenueUnavailabl
 from arbkit.core.model import Order, OrderReport, Side, TimeInForce
 from arbkit.core.units import MICRO
 from arbkit.history.tape import Tape
-from tests.builders import cents, ms, shares
+from tests.builders import cents, ms, replace, shares
 from tests.property.plain_venue import PlainVenue, Times
 from tests.property.test_matcher_twin import random_tape
 

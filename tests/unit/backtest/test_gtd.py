@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from arbkit.backtest.world import Replay, World
 from arbkit.core.errors import ConfigError, OrderRejected
 from arbkit.core.model import Order, OrderReport, OrderStatus, Side, TimeInForce
 from arbkit.core.units import MICRO, Price, Size, cost
-from tests.builders import ASK, TapeBuilder, a_market, a_table, cents, ms, shares
+from tests.builders import ASK, TapeBuilder, a_market, a_table, cents, ms, replace, shares
 
 GTC, GTD, FAK = TimeInForce.GTC, TimeInForce.GTD, TimeInForce.FAK
 S = 1_000
