@@ -26,13 +26,14 @@ from arbkit.core.model import (
     ExecutionStrategy,
     TradeState,
 )
-from arbkit.core.ports import BookFeed, Clock, Journal, LentJournal, Venue
+from arbkit.core.ports import BookFeed, Chain, Clock, Journal, LentJournal, Venue
 from arbkit.core.units import FOREVER, MICRO, NS_PER_S
 from arbkit.execution.parallel_executor import ParallelExecutor
 from arbkit.execution.planning import decided, undecided
 from arbkit.execution.reconcile import Reconciler
 from arbkit.execution.record import Record
 from arbkit.execution.recovery import replayed, until_heard
+from arbkit.execution.settling import NoChain, Settling
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.terms import Terms
 from arbkit.execution.time_watch import TimeWatch
@@ -57,7 +58,8 @@ class ArbitrageExecutionEngine:
     `scan_and_execute`, then `await drain()` and `await stop()`. Without `start` nothing is compared or supervised on
     timers: that is for one decision in a world of its own. Cross-venue baskets need an approval in `pairs`; `rules`
     are the hashes of the venues' rules as they are now, by market ("venue:market"): keep it up to date, and a pair
-    whose rules have changed since it was approved is refused.
+    whose rules have changed since it was approved is refused. With a `chain` whole pairs are merged when that pays and
+    winners are redeemed; without one, what trades hold is held.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class ArbitrageExecutionEngine:
         rules: Mapping[str, str] | None = None,
         kill: KillSwitch | None = None,
         books: Sequence[Book] = (),
+        chain: Chain | None = None,
     ) -> None:
-        self._live = [name for name, venue in venues.items() if venue.live]
+        chain = chain or NoChain()
+        self._live = [*[name for name, venue in venues.items() if venue.live], *(["the chain"] if chain.live else [])]
         if paper_mode and self._live:
             raise ConfigError(f"paper mode does not trade at a live venue: {', '.join(self._live)}")
         if not 0 < rearm_s <= 86_400:
@@ -103,6 +107,9 @@ class ArbitrageExecutionEngine:
         self._rearm_s = rearm_s
         self._record = Record(journal, self._clock)
         self._supervisor = Supervisor(self._record)
+        self._capital = Settling(
+            chain, self._record, self.ledger, self.risk, self.config, self._clock, self._supervisor, self._books
+        )
         self._executor = ParallelExecutor(
             venues,
             feed,
@@ -112,7 +119,7 @@ class ArbitrageExecutionEngine:
             record=self._record,
             ledger=self.ledger,
             supervisor=self._supervisor,
-            on_done=self.metrics.record_trade,
+            on_done=self._ended,
         )
         self.reconciler = Reconciler(
             venues,
@@ -124,6 +131,7 @@ class ArbitrageExecutionEngine:
             self.risk,
             self._executor.trades,
             self._executor.turn,
+            self._capital.spans,
         )
         self._time = TimeWatch(self._clock, self._record, self.config, feed.mark_stale)
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again
@@ -151,8 +159,8 @@ class ArbitrageExecutionEngine:
         `environment` those of the journal (without one: "paper"), `settings` the hash of the settings (by default of
         config and limits), which the record keeps. Returns how interrupted trades ended: legs first, entries later.
         A start that raises has stopped what it began. Raises ConfigError for a second start, for another account or
-        environment than the journal's, for a live venue on paper and for a venue that is missing though trades are
-        open there; JournalDamaged; JournalError when nothing can be kept; VenueError when a venue that was never seen
+        environment than the journal's, for a live venue on paper and for a venue or chain that is missing though
+        something is open there; JournalDamaged; JournalError when nothing can be kept; VenueError when a venue that was never seen
         is silent.
         """
         if self._started:
@@ -178,6 +186,7 @@ class ArbitrageExecutionEngine:
         state = replayed(past, named_books(self._books), self.risk, self.metrics)
         if missing := [name for name in state.venues() if name not in self._venues]:
             raise ConfigError(f"trades are open at {', '.join(missing)}, which this engine was not given: add it")
+        self._capital.take_over(state.capital)
         self._take_over(state)
         began = self._record.intend(
             "session.started",
@@ -192,6 +201,7 @@ class ArbitrageExecutionEngine:
         await self._record.durable(reducing=True)  # what was left open is evened on a full disk too
         self._read_switch()
         self._supervisor.repeat(self._heed_switch, KILL_CHECK_S, "the kill switch")
+        self._capital.begin(self._executor.trades, self.reconciler.is_open)
         results = await self._resume(state)  # before a venue that is new is asked for anything: it may be silent
         await self.reconciler.opening()
         for name, why in (await self.reconciler.compare_all()).items():
@@ -271,11 +281,12 @@ class ArbitrageExecutionEngine:
     def _close(self) -> None:
         self._closing = True
         self._executor.close("the engine is closing")
+        self._capital.close()
 
     def open(self) -> tuple[str, ...]:
         """Return what is not over, in words: orders without a last word, shares outside whole baskets, unsettled fills."""
         left = tuple(f"{name}: left by another process, and not taken up yet" for name in self._inherited)
-        return left + self._executor.open()
+        return left + self._executor.open() + self._capital.open()
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what the engine has in memory as plain values: equal to what a replay of its journal gives."""
@@ -314,6 +325,13 @@ class ArbitrageExecutionEngine:
     async def claim(self, name: str, why: str = "claimed by a person") -> None:
         """Take a person's word that what differs on a market ("venue:market") or at a venue is theirs."""
         await self.reconciler.claim(name, why)
+
+    def release(self, market: str) -> None:
+        """Take a person's word that what a market's contracts refused was seen to: it may be wanted again.
+
+        DataError for a market ("venue:market") that does not wait for one.
+        """
+        self._capital.release(market)
 
     # -- connections ---------------------------------------------------------------------------------------------
 
@@ -438,6 +456,10 @@ class ArbitrageExecutionEngine:
             if task.done():
                 results[place] = task.result()
         return results
+
+    def _ended(self, result: ExecutionResult) -> None:
+        self.metrics.record_trade(result)
+        self._capital.ended(result)
 
     # -- watches -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
 from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Health, Level, Order, OrderReport, Side
 from arbkit.core.units import Cash, Price, Size
@@ -143,6 +144,44 @@ class Venue(Protocol):
 
     async def positions(self) -> Mapping[int, Size]:
         """Return shares held by book number."""
+        ...
+
+
+class Chain(Protocol):
+    """The contracts that hold a venue's collateral and shares, as the engine uses them: pairs made, merged, redeemed.
+
+    Whatever is asked for is done once by its key, however often and by whichever process it is asked for.
+    """
+
+    live: bool  # it signs for real money
+    pause_s: float  # how often `step` is due
+
+    def covers(self, market: str) -> bool:
+        """Tell whether the shares of a market ("venue:market") live here."""
+        ...
+
+    def merge_offer(self, market: str, pairs: Size) -> Offer:
+        """Return what merging so many pairs now is worth, by the gas price last seen; never waits."""
+        ...
+
+    async def settle(self, intent: CapitalIntent) -> CapitalResult:
+        """Do what an intent wants and return what became of it, when that is final; the patience is the caller's.
+
+        Raises FeeAboveCap or FundsMissing when nothing is signed: it is given up, and may be wanted again. After any
+        other ArbkitError it may be under way: the same intent asked for again finds what was made of it.
+        """
+        ...
+
+    def is_under_way(self, intent: CapitalIntent) -> bool:
+        """Tell whether anything was signed for an intent that may still take effect, or did."""
+        ...
+
+    async def payout(self, market: str) -> Payout | None:
+        """Return how a market pays, None while it is not resolved. Raises ChainError."""
+        ...
+
+    async def step(self) -> str:
+        """Look at what is open and do what is due; return why the chain could not be asked, or nothing."""
         ...
 
 

@@ -68,7 +68,9 @@ class Reconciler:
         risk: RiskManager,
         trades: Callable[[], Sequence[MultiLegTrade]],
         turn: Callable[[str], Awaitable[None]],
+        spans: Callable[[str], Sequence[tuple[str, int, int]]] = lambda _venue: (),
     ) -> None:
+        """`spans` are shares by book that may be fewer or more than on record: settlement is moving them."""
         self._venues = dict(venues)
         self._books = {book.index: book for book in books}
         self._config = config
@@ -78,9 +80,14 @@ class Reconciler:
         self._risk = risk
         self._trades = trades
         self._turn = turn
+        self._spans = spans
         self.claimed: dict[str, str] = {}  # foreign orders (by the venue's id) and positions that a person has claimed
         self.open: dict[str, Difference] = {}  # what is not claimed yet, by name
         self.skewed: dict[str, str] = {}  # venues whose clock was not ours when it was last read, and by how much
+
+    def is_open(self, market: str) -> bool:
+        """Tell whether something on a market ("venue:market"), or at its venue, waits to be claimed."""
+        return market in self.open or market.partition(":")[0] in self.open
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -240,7 +247,12 @@ class Reconciler:
             else:
                 low, high = low - more, high + loose
             shares[order.book.name] = (low, high)
-        return _Expected(shares, self._ledger.cash.get(name, 0), [order.client_id for order in working])
+        moving = self._spans(name)
+        for book, fewer, more in moving:
+            low, high = shares.get(book, (0, 0))
+            shares[book] = (low + fewer, high + more)
+        orders = [order.client_id for order in working]
+        return _Expected(shares, self._ledger.cash.get(name, 0), orders, bool(moving))
 
     def _differences(self, name: str, reading: Reading, before: _Expected, after: _Expected) -> dict[str, Difference]:
         found: dict[str, Difference] = {}
@@ -265,6 +277,7 @@ class Reconciler:
             elif there is not None and not low <= there <= high:
                 differ(_market_of(book), f"EXTERNAL position: {there / MICRO:g} {book}, on record {_span(low, high)}")
         quiet = not ours and not foreign and reading.orders is not None and before.cash == after.cash
+        quiet = quiet and not before.moving and not after.moving
         if quiet and abs(reading.cash - after.cash) > CASH_DUST:
             differ(name, f"cash is {reading.cash / MICRO:.6f}, on record {after.cash / MICRO:.6f} dollars")
         return found
@@ -293,7 +306,7 @@ class Reconciler:
             barred_now = ", ".join(self.open) or "nothing"
             raise DataError(f"no venue, and no market (venue:market), is called {name!r} here; barred: {barred_now}")
         before = self._expected(venue)
-        if before.orders or self._busy(venue):
+        if before.orders or before.moving or self._busy(venue):
             raise VenueUnavailable(f"trades are running at {venue}: claim {name} when they are over")
         reading = await self._steady(venue, self._config.hedge_retry_s)
         if self._busy(venue) or self._expected(venue) != before:
@@ -341,6 +354,7 @@ class _Expected:
     shares: dict[str, tuple[int, int]]
     cash: int
     orders: list[str]
+    moving: bool = False  # shares and cash that settlement moves
 
 
 def _market_of(book: str) -> str:

@@ -41,6 +41,10 @@ def replayed(
             case "trade.planned":
                 found = state.trades[fact.key]
                 risk.reserve(found.trade, found.costs, fact.at)
+            case "capital.done":
+                for name, change in fact.get("moved"):  # type: ignore[attr-defined]
+                    risk.adopted(books[name], change)
+                risk.charged(fact.at, fact.get("gas"))  # type: ignore[arg-type]
             case "losses.acknowledged":
                 risk.acknowledge_losses(fact.at)
             case "account.opened" | "account.adjusted":

@@ -35,6 +35,8 @@ from arbkit.core.model import (
     TradeState,
 )
 from arbkit.core.units import FOREVER, Cash, Price
+from arbkit.journal.capital import FACTS as CAPITAL_FACTS
+from arbkit.journal.capital import Capital
 from arbkit.journal.ledger import Ledger
 from arbkit.journal.memory import Fact
 from arbkit.journal.transactions import FACTS as TRANSACTION_FACTS
@@ -109,6 +111,7 @@ class State:
     killed_at: int = 0  # ns
     session: dict[str, Any] = field(default_factory=dict)
     transactions: Transactions = field(default_factory=Transactions)
+    capital: Capital = field(default_factory=Capital)
     count: int = 0
     last_at: int = 0
 
@@ -220,6 +223,7 @@ class State:
         )
         if self.on_done is not None:
             self.on_done(result)
+        self.capital.ended(result)
         found.done = result
         found.seen_to = found.seen_to or result.outcome is not Outcome.ESCALATED
         self._drop_closed(fact.key)
@@ -333,6 +337,11 @@ class State:
     def _transaction(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.transactions.apply(fact.fact, fact.key, data)
 
+    def _capital(self, fact: Fact, data: Mapping[str, Any]) -> None:
+        self.capital.apply(fact.fact, fact.key, data)
+        if fact.fact == "capital.done" and data["moved"]:
+            self.ledger.adjust(data["venue"], data["cash"], data["moved"])
+
     def _halted(self, _fact: Fact, data: Mapping[str, Any]) -> None:
         self.halted = data["reason"]
 
@@ -373,6 +382,7 @@ _STEPS: dict[str, Callable[[State, Fact, Mapping[str, Any]], None]] = {
     "kill.engaged": State._killed,
     "kill.released": State._released,
     **dict.fromkeys(TRANSACTION_FACTS, State._transaction),
+    **dict.fromkeys(CAPITAL_FACTS, State._capital),
 }
 
 

@@ -158,6 +158,10 @@ class RiskManager:
         """Take shares and their capital out of the count, after settlement paid them."""
         self._stakes.free(book.name, shares, capital)
 
+    def charged(self, now: int, gas: Cash) -> None:
+        """Count what gas cost at `now` (ns) as lost: it belongs to the day that it was paid on."""
+        self._losses.book(now, -gas)
+
     def adopted(self, book: Book, shares: int) -> None:
         """Count shares that came (or went, < 0) without a trade; what they cost is not known: at most a dollar each."""
         self._stakes.adopt(book, shares)

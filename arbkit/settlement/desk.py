@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from arbkit.core.capital import Payout
 from arbkit.core.errors import ConfigError
 from arbkit.core.transaction import Call, CallResult, Fate, Work
 from arbkit.core.units import Cash
@@ -26,7 +27,7 @@ from arbkit.settlement.contracts import (
     calldata,
     numbers,
 )
-from arbkit.settlement.intents import COLLATERAL, Intent, Moves, Payout, SettlementResult
+from arbkit.settlement.intents import COLLATERAL, Intent, Moves, SettlementResult
 from arbkit.settlement.positions import Condition
 
 
@@ -258,6 +259,7 @@ def _told(intent: Intent, result: CallResult, collateral: int, *, as_expected: b
         reason=result.reason,
         hash=result.hash,
         block=result.block,
+        gas_used=result.gas_used,
         gas_paid=result.paid,
         collateral=Cash(collateral),
         as_expected=as_expected,

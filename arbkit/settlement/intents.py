@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from arbkit.core.capital import Payout
 from arbkit.core.transaction import Call, Fate, Work
 from arbkit.core.units import Cash, Size
 from arbkit.settlement.contracts import Contracts, convert_data, merge_data, redeem_data, split_data
@@ -21,15 +22,6 @@ class NegRiskMarket:
     id: bytes
     questions: tuple[Condition, ...]
     fee_bips: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """How a resolved condition pays: YES gets yes/total of a dollar, NO gets no/total."""
-
-    yes: int
-    no: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +98,7 @@ class Intent:
             if payout is None:
                 raise ValueError("what a redeem pays is not known before its condition is resolved")
             yes, no = (held.get(token, 0) for token in self.condition.tokens)
-            # The contract rounds each side down by itself.
-            paid = yes * payout.yes // payout.total + no * payout.no // payout.total
-            return {COLLATERAL: paid, self.condition.yes: -yes, self.condition.no: -no}
+            return {COLLATERAL: payout.of(yes, no), self.condition.yes: -yes, self.condition.no: -no}
         assert self.market is not None
         out = amount - amount * self.market.fee_bips // BASIS
         moves: Moves = {COLLATERAL: (len(self.taken) - 1) * out}
@@ -134,6 +124,7 @@ class SettlementResult:
     reason: str = ""
     hash: str = ""
     block: int = 0
+    gas_used: int = 0
     gas_paid: int = 0  # wei
     collateral: Cash = Cash(0)
     as_expected: bool = True

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbkit.core.capital import Payout
 from arbkit.core.errors import ConfigError, SpenderRefused
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.settlement.approvals import approve_collateral, approve_positions
 from arbkit.settlement.contracts import POLYMARKET, Contracts
 from arbkit.settlement.desk import SettlementDesk
-from arbkit.settlement.intents import COLLATERAL, Intent, NegRiskMarket, Payout
+from arbkit.settlement.intents import COLLATERAL, Intent, NegRiskMarket
 from arbkit.settlement.positions import Condition
 from tests.rig import virtual
 from tests.unit.settlement.fake_tokens import ADAPTED, ADAPTER, CTF, DIRECT, NEG_RISK, USD, FakeTokens

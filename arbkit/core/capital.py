@@ -1,0 +1,101 @@
+"""What the engine wants of a venue's contracts, and what became of it: collateral into pairs, pairs into collateral.
+
+A pair is one YES and one NO of a market: it is worth a dollar of collateral whatever happens. Markets are named
+"venue:market"; shares and dollars are in millionths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from arbkit.core.model import MultiLegTrade
+from arbkit.core.transaction import Fate, Work
+from arbkit.core.units import Cash, Size
+
+ACCOUNT = "account"  # whose intent it is when no single trade wants it
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalIntent:
+    """One thing that is wanted once: a split, a merge or a redeem of so many YES and NO.
+
+    `turn` is how many intents of the account came before it, so that no two ever have the same key.
+    """
+
+    work: Work
+    trade: str
+    market: str
+    yes: Size
+    no: Size
+    turn: int
+
+    def __post_init__(self) -> None:
+        if self.work not in (Work.SPLIT, Work.MERGE, Work.REDEEM):
+            raise ValueError(f"{self.work} is nothing that capital is moved by")
+        if min(self.yes, self.no) < 0 or not self.yes + self.no:
+            raise ValueError(f"{self.key} moves {self.yes} YES and {self.no} NO")
+        if self.work is not Work.REDEEM and self.yes != self.no:
+            raise ValueError(f"{self.key} moves pairs, and {self.yes} YES and {self.no} NO are none")
+
+    @property
+    def key(self) -> str:
+        return f"{self.work.value}:{self.trade}:{self.turn}"
+
+    @property
+    def venue(self) -> str:
+        return self.market.partition(":")[0]
+
+    @property
+    def moves(self) -> tuple[tuple[str, int], ...]:
+        """Return by how much each book's shares change when it takes effect."""
+        sign = 1 if self.work is Work.SPLIT else -1
+        books = ((f"{self.market}:yes", sign * self.yes), (f"{self.market}:no", sign * self.no))
+        return tuple((book, change) for book, change in books if change)
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalResult:
+    """What became of an intent, when nothing can change it any more.
+
+    `cash` is what the collateral changed by, `gas` what was charged for it in dollars (`wei` in the chain's coin), also
+    where it took no effect. `as_expected` is false when balances moved otherwise than the call moves them.
+    """
+
+    fate: Fate
+    cash: Cash = Cash(0)
+    gas: Cash = Cash(0)
+    wei: int = 0
+    reason: str = ""
+    hash: str = ""
+    as_expected: bool = True
+
+
+class Payout(NamedTuple):
+    """How a resolved market pays: a YES gets yes/total of a dollar, a NO no/total; each side is rounded down."""
+
+    yes: int
+    no: int
+    total: int
+
+    def of(self, yes: int, no: int) -> Cash:
+        return Cash(yes * self.yes // self.total + no * self.no // self.total)
+
+
+class Offer(NamedTuple):
+    """What a merge would bring over waiting, less its gas; `why` it cannot be made now, where it cannot."""
+
+    gain: Cash
+    why: str = ""
+
+    @property
+    def pays(self) -> bool:
+        return not self.why and self.gain > 0
+
+
+def paired_market(trade: MultiLegTrade) -> str:
+    """Return the market of which a trade's two legs are the two outcomes, or nothing."""
+    if len(trade.legs) != 2:
+        return ""
+    one, other = (leg.book for leg in trade.legs)
+    return f"{one.venue}:{one.market.id}" if one.market is other.market and one.outcome != other.outcome else ""

@@ -1,0 +1,89 @@
+"""The capital in pairs as a fold over facts: what trades left whole, what is being moved, and what would not move.
+
+An intent stands on disk before anything is signed for it; from then on until `capital.done` its shares may be there or
+gone. The engine that writes these facts and a replay of them hold equal values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from arbkit.core.capital import CapitalIntent, paired_market
+from arbkit.core.model import ExecutionResult, Outcome
+from arbkit.core.transaction import Fate, Work
+from arbkit.core.units import Size
+
+WHOLE = (Outcome.COMPLETED, Outcome.REDUCED, Outcome.UNWOUND)
+
+
+class Pairs(NamedTuple):
+    """Whole pairs of trades that are over; `trade` is the last that added to them.
+
+    `wanted` says that a trade was undone by merging: they go back to collateral whether or not that pays.
+    """
+
+    trade: str
+    size: int
+    wanted: bool = False
+
+
+@dataclass(slots=True)
+class Capital:
+    """Pairs by market, intents that have no end yet by key, and why a market is left alone until a person releases it."""
+
+    pairs: dict[str, Pairs] = field(default_factory=dict)
+    open: dict[str, CapitalIntent] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    gas: int = 0  # dollars charged so far, millionths
+    count: int = 0  # intents so far
+
+    def ended(self, result: ExecutionResult) -> str:
+        """Count the pairs that a trade leaves, and return their market; nothing where it leaves none."""
+        market = paired_market(result.trade) if result.outcome in WHOLE else ""
+        if not market or (size := min(leg.held for leg in result.trade.legs)) <= 0:
+            return ""
+        before = self.pairs.get(market, Pairs("", 0))
+        wanted = before.wanted or result.undo == "merge"
+        self.pairs[market] = Pairs(result.trade.id, before.size + size, wanted)
+        return market
+
+    def apply(self, fact: str, key: str, data: dict[str, Any]) -> None:
+        """Take one fact `capital.*`; KeyError or ValueError for one that cannot follow those before it."""
+        _STEPS[fact](self, key, data)
+
+    def moving(self, market: str) -> bool:
+        """Tell whether an intent of a market has no end yet."""
+        return any(intent.market == market for intent in self.open.values())
+
+    def _intent(self, key: str, data: dict[str, Any]) -> None:
+        sizes = Size(data["yes"]), Size(data["no"])
+        intent = CapitalIntent(Work(data["work"]), data["trade"], data["market"], *sizes, data["turn"])
+        if intent.key != key or key in self.open:
+            raise ValueError(f"two intents under one key, or a key that is not its own: {intent.key}")
+        self.open[key] = intent
+        self.count = max(self.count, intent.turn + 1)
+
+    def _done(self, key: str, data: dict[str, Any]) -> None:
+        intent = self.open.pop(key)
+        self.gas += data["gas"]
+        if not Fate(data["fate"]).took_effect:
+            if not data["again"]:
+                self.failed[intent.market] = data["reason"]
+            return
+        self.failed.pop(intent.market, None)
+        held = self.pairs.pop(intent.market, None)
+        if held is not None and intent.work is Work.MERGE and (left := held.size - intent.yes) > 0:
+            self.pairs[intent.market] = held._replace(size=left)  # a trade that ended meanwhile has added to them
+
+    def _released(self, key: str, _data: dict[str, Any]) -> None:
+        self.failed.pop(key, None)
+
+
+_STEPS: dict[str, Callable[[Capital, str, dict[str, Any]], None]] = {
+    "capital.intent": Capital._intent,
+    "capital.done": Capital._done,
+    "capital.released": Capital._released,
+}
+FACTS = tuple(_STEPS)
