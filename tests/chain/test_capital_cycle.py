@@ -1,0 +1,168 @@
+"""The full cycle on real contracts: both legs bought, shares delivered, pairs merged, collateral back, books equal."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from arbkit.chain.gas import GWEI
+from arbkit.core.model import Outcome, TradeState
+from arbkit.core.transaction import Fate
+from arbkit.core.units import MICRO
+from arbkit.settlement.contracts import calldata
+from tests.chain.chain_venue import DELIVER, KEEPS, MARKET, PAYS, Cycle
+from tests.chain.conftest import Anvil
+
+pytestmark = pytest.mark.chain
+HUNDRED = 100 * MICRO
+
+
+async def count(cycle: Cycle) -> int:
+    return int(await cycle.world.anvil.do("eth_getTransactionCount", cycle.world.us, "latest"), 16)
+
+
+async def test_bought_delivered_merged_and_the_collateral_is_back(anvil: Anvil) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    start = await world.balance(world.us)
+    async with cycle.running():
+        result = await cycle.trade()
+        assert (result.outcome, result.trade.state) == (Outcome.COMPLETED, TradeState.COMMITTED)
+        await cycle.until("capital.done")
+        await cycle.check()
+        assert await cycle.engine.reconciler.compare("alpha") == []
+    assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+    (done,) = cycle.facts("capital.done")
+    assert (done.get("fate"), done.get("cash"), done.get("as_expected")) == (Fate.DONE, HUNDRED, True)
+    assert int(str(done.get("wei"))) > 0
+    order = [fact.fact for fact in world.journal.facts]
+    steps = ["trade.done", "capital.intent", "transaction.signed", "transaction.mined", "transaction.final"]
+    assert [order.index(step) for step in [*steps, "capital.done"]] == sorted(
+        order.index(step) for step in [*steps, "capital.done"]
+    )
+    states = [fact.get("state") for fact in cycle.facts("trade.state")]
+    assert states == ["running", "provisional", "committed"]  # no delivery was believed before it was final
+    assert cycle.facts("market.blocked") == cycle.facts("engine.alert") == []
+
+
+async def test_a_merge_that_fails_moves_nothing_is_told_and_comes_when_its_cause_is_gone(anvil: Anvil) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    ctf, condition = world.contracts.conditional_tokens, world.conditions[0]
+    await world.done(world.us, ctf, calldata("setApprovalForAll(address,bool)", world.other, True))
+    start = await world.balance(world.us)
+    async with cycle.running():
+        trading = asyncio.ensure_future(cycle.trade())
+        await cycle.until("trade.done")
+        cycle.mines = False
+        await trading
+        await cycle.until("transaction.sent")
+        # Somebody who may move our shares does so in the same block, for a higher tip and so before the merge.
+        data = calldata(DELIVER, world.us, world.other, condition.yes, HUNDRED, b"")
+        first = {"from": world.other, "to": ctf, "data": "0x" + data.hex(), "gas": hex(200_000)}
+        fees = {"maxFeePerGas": hex(900 * GWEI), "maxPriorityFeePerGas": hex(500 * GWEI)}
+        await anvil.do("eth_sendTransaction", {**first, **fees})
+        cycle.mines = True
+        await cycle.until("capital.done")
+        (failed,) = cycle.facts("capital.done")
+        assert (failed.get("fate"), failed.get("cash"), failed.get("moved")) == (Fate.REVERTED, 0, ())
+        assert failed.get("reason") == "SafeMath: subtraction overflow"
+        assert cycle.engine.ledger.cash["alpha"] == start - 95 * MICRO
+        assert "a merge of 100 pairs at alpha:m failed: nothing moved" in [
+            fact.get("what") for fact in cycle.facts("engine.alert")
+        ]
+        await cycle.until("market.blocked")  # the shares that are gone are noticed as well
+        signed = await count(cycle)
+
+        back = calldata(DELIVER, world.other, world.us, condition.yes, HUNDRED, b"")
+        await world.done(world.other, ctf, back)
+        await asyncio.sleep(1)  # several looks
+        assert await count(cycle) == signed  # nothing was tried again
+        await cycle.check()
+        cycle.engine.release(MARKET)
+        await cycle.until("capital.done", 2)
+        await cycle.check()
+    assert await world.held(world.us, condition) == (start + 5 * MICRO, 0, 0)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+async def test_a_reorganisation_in_the_middle_of_a_merge_changes_no_book_and_doubles_nothing(
+    anvil: Anvil, depth: int
+) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    start = await world.balance(world.us)
+    async with cycle.running() as engine:
+        trading = asyncio.ensure_future(cycle.trade())
+        await cycle.until("trade.done")
+        cycle.mines = False
+        await trading
+        await cycle.until("transaction.sent")
+        before = await world.held(world.us, world.conditions[0])
+        await anvil.mine(depth)
+        await cycle.until("transaction.mined")
+        assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+        assert engine.ledger.cash["alpha"] == start - 95 * MICRO  # mined is not final
+        await anvil.do("anvil_reorg", depth, [])
+        assert await world.held(world.us, world.conditions[0]) == before
+        cycle.mines = True
+        await cycle.until("capital.done")
+        await cycle.check()
+    assert len(cycle.facts("transaction.reorged")) == 1
+    assert len({fact.get("nonce") for fact in cycle.facts("transaction.signed")}) == 1
+    assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+    assert cycle.facts("market.blocked") == []
+
+
+@pytest.mark.parametrize("until", ["capital.intent", "transaction.sent", "transaction.mined"])
+async def test_a_merge_of_a_process_that_ended_is_taken_up_and_sent_once(anvil: Anvil, until: str) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    start = await world.balance(world.us)
+    async with cycle.running():
+        await cycle.trade()
+        if until != "transaction.mined":
+            cycle.mines = False
+        await cycle.until(until)
+    numbers = await count(cycle)
+    cycle.mines = True
+    async with cycle.running():
+        await cycle.until("capital.done")
+        await cycle.check()
+    assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+    assert len(cycle.facts("capital.intent")) == len(cycle.facts("transaction.final")) == 1
+    assert await count(cycle) == (numbers if until == "transaction.mined" else numbers + 1)
+
+
+async def test_what_does_not_pay_to_merge_is_redeemed_at_the_resolution(anvil: Anvil) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    start = await world.balance(world.us)
+    async with cycle.running(KEEPS):
+        await cycle.trade()
+        await asyncio.sleep(1)
+        assert cycle.facts("capital.intent") == []
+        await world.answer("question 0", 1, 1)  # void: half a dollar each
+        await cycle.until("capital.done")
+        await cycle.check()
+    (done,) = cycle.facts("capital.done")
+    assert (done.key.partition(":")[0], done.get("cash")) == ("redeem", HUNDRED)
+    assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+
+
+async def test_a_redeem_that_was_final_while_no_engine_ran_is_booked_at_what_it_paid(anvil: Anvil) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    start = await world.balance(world.us)
+    async with cycle.running(KEEPS):
+        await cycle.trade()
+        await world.answer("question 0", 2, 1)
+        await cycle.until("transaction.mined")
+    async with world.polygon(book=world.folded()) as polygon, world.mining():
+        for one in polygon.transactions.open:
+            await polygon.transactions.wait(one.key)
+    async with cycle.running(PAYS):
+        await cycle.until("capital.done")
+        await cycle.check()
+    assert await world.balance(world.us) == start - 95 * MICRO + cycle.facts("capital.done")[0].get("cash")
