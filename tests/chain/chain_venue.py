@@ -27,7 +27,7 @@ from tests.rig import a_market
 
 DELIVER = "safeTransferFrom(address,address,uint256,uint256,bytes)"
 MARKET, YES, NO = "alpha:m", "alpha:m:yes", "alpha:m:no"
-CONFIG = ExecutionConfig(max_slippage=0.0, reconcile_s=0.3, hedge_retry_s=0.05, resolve_alarm_s=5.0)
+CONFIG = ExecutionConfig(max_slippage=0.0, reconcile_s=0.3, hedge_retry_s=0.05, resolve_alarm_s=60.0)
 PAYS = LockTerms(yearly=10**9)  # a dollar earns a thousand a year: every merge pays
 KEEPS = LockTerms(yearly=0, redeemed_for_us=True)  # none does
 
