@@ -120,6 +120,7 @@ class ArbitrageExecutionEngine:
             ledger=self.ledger,
             supervisor=self._supervisor,
             on_done=self._ended,
+            merge_gain=self._capital.merge_gain,
         )
         self.reconciler = Reconciler(
             venues,

@@ -229,6 +229,7 @@ class Purpose(StrEnum):
     ENTRY = "entry"
     COMPLETE = "complete"
     TRIM = "trim"
+    MERGE = "merge"  # sells what is left over of pairs that then go back to collateral
     EXIT = "exit"
 
 

@@ -37,7 +37,7 @@ from arbkit.execution.market import worst_costs
 from arbkit.execution.orders import RESTING
 from arbkit.execution.planning import misshapen, unhealthy
 from arbkit.execution.record import Record
-from arbkit.execution.rollback import excess
+from arbkit.execution.rollback import MergeGain, excess, no_merge
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.trade_desk import TradeDesk, only_settling
 from arbkit.execution.work import Work
@@ -68,12 +68,13 @@ class ParallelExecutor(TradeDesk):
         ledger: Ledger | None = None,
         supervisor: Supervisor | None = None,
         on_done: Callable[[ExecutionResult], object] | None = None,
+        merge_gain: MergeGain = no_merge,
     ) -> None:
         clock = clock or LoopClock()
         record = record or Record(journal, clock)
         ledger = Ledger() if ledger is None else ledger
         supervisor = Supervisor(record) if supervisor is None else supervisor
-        super().__init__(venues, feed, risk, config, clock, record, ledger, supervisor, on_done)
+        super().__init__(venues, feed, risk, config, clock, record, ledger, supervisor, on_done, merge_gain)
         self._closing = ""
         self._plans = 0  # trades that began
         self._refused: dict[str, tuple[str, int]] = {}  # by basket: why it was refused last on record, and when (ns)

@@ -1,6 +1,7 @@
-"""Undoing a lopsided trade: complete, trim or exit, whichever leaves most, and never at any price.
+"""Undoing a lopsided trade: complete, trim, merge or exit, whichever leaves most, and never at any price.
 
-*complete* buys what the smaller legs lack, *trim* sells what the larger legs have too much, *exit* sells everything.
+*complete* buys what the smaller legs lack, *trim* sells what the larger legs have too much, *merge* does so too and
+turns the pairs that are left into collateral, *exit* sells everything.
 Each is priced on the books as received, takers' fees included, and judged by what the trade would then have come to,
 whole baskets counted at their floor. What an option may lose is bounded for the case that all of it fills at its
 limits, so the bound holds wherever the books have gone meanwhile.
@@ -9,7 +10,7 @@ limits, so the bound holds wherever the books have gone meanwhile.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from arbkit.core.model import Health, MultiLegTrade, Purpose, Side, TradeLeg, floor_value
@@ -18,6 +19,13 @@ from arbkit.core.units import MICRO, Cash, Price, Size, cost, proceeds
 from arbkit.detection.sizing import walk
 from arbkit.execution.accounting import cash_of, lot_of, min_size_of
 from arbkit.execution.terms import Terms
+
+MergeGain = Callable[[MultiLegTrade, int], Cash | None]
+
+
+def no_merge(_trade: MultiLegTrade, _pairs: int) -> Cash | None:
+    """Return that nothing can be merged: there is no chain."""
+    return None
 
 
 class Target(NamedTuple):
@@ -39,7 +47,10 @@ class UndoOrder(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to send now. `pnl` is what the trade comes to as the books stand, `whole` whether they hold all of it."""
+    """What to send now. `pnl` is what the trade comes to as the books stand, `whole` whether they hold all of it.
+
+    That of a merge counts what money is worth that is free earlier, less the gas.
+    """
 
     kind: Purpose
     target: Size
@@ -125,15 +136,21 @@ def choose(
     terms: Terms,
     barred: Collection[Purpose] = (),
     denied: Collection[int] = (),
+    merge_gain: MergeGain = no_merge,
 ) -> Plan | None:
     """Return the undo that leaves most within the loss bound, or None when no book allows one now.
 
-    What the books hold whole goes before what they hold in part; ties go to complete, then trim, then exit. A
+    What the books hold whole goes before what they hold in part; ties go to complete, then trim, merge and exit. A
     kind in `barred` was just refused by a venue and is passed over, and so is what needs a leg in `denied`, whose
-    venue lets nobody in.
+    venue lets nobody in. `merge_gain` says what merging pairs now is worth over holding them.
     """
     open_to_us = [target for target in targets(trade) if not any(leg in denied for leg, _ in target.orders)]
-    plans = [priced(trade, target, views, terms) for target in open_to_us if target.kind not in barred]
+    plans: list[Plan | None] = []
+    for target in open_to_us:
+        if target.kind not in barred:
+            plans.append(priced(trade, target, views, terms))
+            if target.kind is Purpose.TRIM and Purpose.MERGE not in barred:
+                plans.append(_merged(trade, plans[-1], merge_gain))
     return max((plan for plan in plans if plan is not None), key=lambda plan: (plan.whole, plan.pnl), default=None)
 
 
@@ -163,6 +180,18 @@ def priced(trade: MultiLegTrade, target: Target, views: Sequence[BookView], term
     pnl += worth if whole else _marked(trade, ladders, views)
     orders = tuple(UndoOrder(ladder.leg, target.side, ladder.size, ladder.limit) for ladder in ladders)
     return Plan(target.kind, target.size, orders, Cash(pnl), whole)
+
+
+def _merged(trade: MultiLegTrade, trim: Plan | None, merge_gain: MergeGain) -> Plan | None:
+    """Return a trim whose pairs are merged; None where they cannot be, or where holding them is no worse.
+
+    A merge changes no difference between legs: what is left over is sold first, and what is merged is even. So it is
+    never cheaper than its trim by more than it gains, and within the loss bound whenever that is.
+    """
+    gain = None if trim is None else merge_gain(trade, trim.target)
+    if trim is None or gain is None or gain <= 0:
+        return None
+    return trim._replace(kind=Purpose.MERGE, pnl=Cash(trim.pnl + gain))
 
 
 def _marked(trade: MultiLegTrade, ladders: Sequence[_Ladder], views: Sequence[BookView]) -> Cash:

@@ -25,7 +25,7 @@ from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
 from arbkit.execution.accounting import closed, is_complete, is_even
 from arbkit.execution.orders import OrderDesk
 from arbkit.execution.record import Record
-from arbkit.execution.rollback import Plan, bid_value, choose, excess, targets
+from arbkit.execution.rollback import MergeGain, Plan, bid_value, choose, excess, no_merge, targets
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.work import Sending, Work
 from arbkit.journal.fold import State
@@ -49,8 +49,10 @@ class TradeDesk(OrderDesk):
         ledger: Ledger,
         supervisor: Supervisor,
         on_done: Callable[[ExecutionResult], object] | None = None,
+        merge_gain: MergeGain = no_merge,
     ) -> None:
         super().__init__(venues, feed, risk, config, clock, record, ledger)
+        self._merge_gain = merge_gain
         self._supervisor = supervisor
         self._on_done = on_done
         self._escalated: dict[str, tuple[Work, ExecutionResult]] = {}
@@ -141,7 +143,7 @@ class TradeDesk(OrderDesk):
             self._record.halt(f"a book cannot be read: {type(error).__name__}: {error}", error)
             return None
         denied = [leg.index for leg in work.trade.legs if self._is_denied(leg.book.venue)]
-        return choose(work.trade, views, self._terms, barred, denied)
+        return choose(work.trade, views, self._terms, barred, denied, self._merge_gain)
 
     async def _ask_unsettled(self, work: Work) -> None:
         for leg, order in work.unsettled():

@@ -458,3 +458,46 @@ def test_a_chain_that_is_none_covers_nothing_and_does_nothing() -> None:
     assert not chain.covers(MARKET)
     assert not chain.merge_offer(MARKET, Size(1)).pays
     assert not chain.is_under_way(intent)
+
+
+# -- merging as an undo ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gain", "undo"), [(0, "trim"), (-1, "trim"), (1, "merge"), (50_000, "merge")])
+def test_undoing_by_a_merge_is_chosen_when_it_leaves_more_than_holding_the_pairs(gain: int, undo: str) -> None:
+    rig = PairRig()
+    rig.chain.offer = Offer(Cash(gain))
+
+    async def main() -> None:
+        rig.alpha.script(NO, Answer(fill="60"), Answer(reject="no"))
+        rig.alpha.set_book(YES, bids=[("0.40", "200")], asks=[("0.40", "100")])
+        result = await rig.trade()
+        assert (result.outcome, result.undo) == (Outcome.UNWOUND, undo)
+        assert [leg.held for leg in result.trade.legs] == [60 * MICRO] * 2
+        await asyncio.sleep(40)
+
+    rig.run(main())
+    assert rig.held() == ((60, 60) if undo == "trim" else (0, 0))
+    if undo == "merge":
+        (sold,) = [fact for fact in rig.facts("order.intent") if fact.get("purpose") == "merge"]
+        assert (sold.get("side"), sold.get("size")) == (-1, 40 * MICRO)
+
+
+def test_pairs_of_a_trade_undone_by_merging_go_back_even_if_gas_has_risen_meanwhile() -> None:
+    rig = PairRig()
+
+    class Dearer(MockChain):
+        def merge_offer(self, _market: str, _pairs: Size) -> Offer:
+            return Offer(Cash(-5 if rig.facts("trade.done") else 5))
+
+    rig.chain = Dearer(rig.alpha)
+    rig.engine = rig.new_engine()
+
+    async def main() -> None:
+        rig.alpha.script(NO, Answer(fill="60"), Answer(reject="no"))
+        rig.alpha.set_book(YES, bids=[("0.40", "200")], asks=[("0.40", "100")])
+        assert (await rig.trade()).undo == "merge"
+        await asyncio.sleep(40)
+
+    rig.run(main())
+    assert rig.held() == (0, 0)
