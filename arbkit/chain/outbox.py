@@ -14,7 +14,7 @@ from arbkit.chain.gas import SELF_TRANSFER_GAS, GasFees, GasPriceManager
 from arbkit.chain.node import Node
 from arbkit.chain.nonce import NonceOwner
 from arbkit.chain.signing import Signer
-from arbkit.core.errors import ChainUnavailable, FeeAboveCap, Refusal, SendRefused, SendUnknown
+from arbkit.core.errors import ChainUnavailable, FeeAboveCap, Refusal, SendRefused, SendUnknown, WrongChain
 from arbkit.core.ports import Clock, Journal
 from arbkit.core.transaction import Attempt, Call, Mined, Transaction
 from arbkit.core.units import NS_PER_S
@@ -157,8 +157,10 @@ class Outbox:
             await self._node.send(bytes.fromhex(attempt.raw[2:]))
         except SendRefused as refused:
             self._refused(one, refused)
-        except (SendUnknown, ChainUnavailable) as error:
-            self.note_once("transaction.unanswered", one.key, hash=attempt.hash, why=str(error))
+        except (SendUnknown, ChainUnavailable, WrongChain) as error:
+            # Of another chain's nodes none was given it: it stays open, and goes out when the right ones answer.
+            if self.note_once("transaction.unanswered", one.key, hash=attempt.hash, why=str(error)):
+                log.error("transaction.unanswered", extra={"key": one.key, "why": str(error)})
         else:
             sending.refused, sending.refusals = None, 0
             self.note_once("transaction.sent", one.key, hash=attempt.hash)
@@ -169,7 +171,8 @@ class Outbox:
         kind = Refusal(refused.kind)
         sending.refused = None if kind is Refusal.NONCE_TOO_LOW else kind  # that one the next look settles
         sending.refusals += kind is Refusal.OTHER
-        if self.note_once("transaction.refused", one.key, hash=one.last.hash, kind=kind.value, why=str(refused)):
+        fields = {"kind": kind.value, "why": str(refused), "unanswered": refused.unanswered}
+        if self.note_once("transaction.refused", one.key, hash=one.last.hash, **fields):
             log.error("transaction.refused", extra={"key": one.key, "kind": kind.value, "why": str(refused)})
 
     async def replace(self, one: Transaction, current: GasFees | None, *, cancel: bool = False) -> bool:

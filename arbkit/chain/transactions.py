@@ -17,7 +17,7 @@ from arbkit.chain.outbox import Outbox
 from arbkit.chain.reverts import is_revert, reason_of
 from arbkit.chain.signing import Signer
 from arbkit.chain.watching import TransactionConfig, Watch, number
-from arbkit.core.errors import CallRefused, ChainUnavailable, FeeAboveCap, FundsMissing, Reverted
+from arbkit.core.errors import CallRefused, ChainUnavailable, FeeAboveCap, FundsMissing, Reverted, WrongChain
 from arbkit.core.ports import Clock, Journal
 from arbkit.core.transaction import Call, Fate, Transaction
 from arbkit.journal.transactions import Transactions
@@ -181,7 +181,7 @@ class TransactionDesk:
                 if not self._started:
                     await self.start()
                 await self._watch.look_at_all()
-            except (ChainUnavailable, CallRefused) as error:
+            except (ChainUnavailable, CallRefused, WrongChain) as error:
                 log.warning("chain.unavailable", extra={"why": str(error)})
                 return False
             return True

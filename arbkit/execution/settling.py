@@ -64,6 +64,9 @@ class Settling:
         self._told: dict[str, str] = {}  # by what it is about: the alert that stands
         self._just_done: list[tuple[int, CapitalIntent]] = []  # ns, when it had its end
         self._rests: dict[str, tuple[int, float]] = {}  # by market: nothing is wanted before (ns), and that pause (s)
+        self._waits: dict[
+            str, tuple[int, str]
+        ] = {}  # by key: since when (ns) this process asks, and what it last heard
         self._payouts: dict[str, Payout] = {}
         self._silent_since: int | None = None  # ns
 
@@ -111,7 +114,11 @@ class Settling:
         self._merge(market)
 
     async def look(self) -> None:
-        """Merge what pays by now, and redeem what is resolved."""
+        """Merge what pays by now, redeem what is resolved, and tell of what has had no end for long."""
+        for intent in self.capital.open.values():
+            since, why = self._waits.get(intent.key, (self._clock.now(), ""))
+            if self._clock.now() - since > self._config.resolve_alarm_s * NS_PER_S:
+                self._tell(intent.market, f"{_said(intent)} has no last word", why or "it is not final yet")
         for market in self._markets:
             self._merge(market)
         for market in self._markets:
@@ -187,7 +194,7 @@ class Settling:
 
     async def _carried_out(self, intent: CapitalIntent) -> None:
         """Ask for an intent until it has its end, however long the chain is silent; by its key it is done once."""
-        pause, since = self._config.hedge_retry_s, self._clock.now()
+        pause, self._waits[intent.key] = self._config.hedge_retry_s, (self._clock.now(), "")
         while intent.key in self.capital.open:
             try:
                 await self._record.durable()  # before anything is signed
@@ -195,8 +202,7 @@ class Settling:
             except (FeeAboveCap, FundsMissing) as error:
                 self._end(intent, CapitalResult(Fate.REFUSED, reason=str(error)), again=True)
             except ArbkitError as error:
-                if self._clock.now() - since > self._config.resolve_alarm_s * NS_PER_S:
-                    self._tell(intent.market, f"{_said(intent)} has no last word", str(error))
+                self._waits[intent.key] = (self._waits[intent.key][0], str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_S)
             else:
@@ -205,6 +211,7 @@ class Settling:
     def _end(self, intent: CapitalIntent, result: CapitalResult, *, again: bool) -> None:
         """Take down what became of an intent: on record, in cash and shares, and against the limits."""
         moved = intent.moves if result.fate.took_effect else ()
+        self._waits.pop(intent.key, None)
         self._note(
             "capital.done",
             intent.key,

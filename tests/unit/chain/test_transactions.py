@@ -23,6 +23,7 @@ from arbkit.core.errors import (
     Refusal,
     Reverted,
     SendRefused,
+    WrongChain,
 )
 from arbkit.core.transaction import Fate, Transaction, Work
 from arbkit.core.units import Cash
@@ -288,6 +289,50 @@ def test_nodes_that_are_down_for_a_while_lose_nothing() -> None:
 
     assert rig.run(main())[0].fate is Fate.DONE
     assert effects(rig, "a", "b") == [1, 0]
+
+
+def test_fault_C4_nodes_of_another_chain_are_given_nothing_and_what_was_signed_goes_out_when_the_right_ones_are_back() -> (
+    None
+):
+    rig = ChainRig()
+    send, read = rig.chain.send, rig.chain.read
+
+    async def wrong(*_: Any) -> Any:
+        raise WrongChain("chain 1 where 137 is meant")
+
+    async def main() -> Transaction:
+        rig.chain.send = wrong  # type: ignore[method-assign]
+        one = await rig.desk.submit(call("a"))
+        assert (one.fate, one.mined) == (Fate.PENDING, None)
+        rig.chain.read = wrong  # type: ignore[method-assign]
+        assert await rig.desk.step() is False  # it is said, and whoever waits goes on waiting
+        await asyncio.sleep(30)
+        rig.chain.send, rig.chain.read = send, read  # type: ignore[method-assign]
+        return await rig.desk.wait(call("a").key)
+
+    assert rig.run(main()).fate is Fate.DONE
+    (said,) = [fact for fact in rig.journal.facts if fact.fact == "transaction.unanswered"]
+    assert said.get("why") == "chain 1 where 137 is meant"
+    assert {fact.get("nonce") for fact in rig.journal.facts if fact.fact == "transaction.signed"} == {0}
+    assert effects(rig, "a") == [1]
+
+
+def test_nodes_that_were_given_the_bytes_and_said_nothing_are_on_record_with_the_refusal() -> None:
+    rig = ChainRig()
+    send = rig.chain.send
+
+    async def refused(_raw: bytes) -> None:
+        raise SendRefused("insufficient funds", Refusal.INSUFFICIENT_FUNDS, ("second", "third"))
+
+    async def main() -> None:
+        rig.chain.send = refused  # type: ignore[method-assign]
+        await rig.desk.submit(call("a"))
+        rig.chain.send = send  # type: ignore[method-assign]
+        await rig.desk.wait(call("a").key)
+
+    rig.run(main())
+    (said,) = [fact for fact in rig.journal.facts if fact.fact == "transaction.refused"]
+    assert said.get("unanswered") == ("second", "third")
 
 
 def test_a_transaction_that_fell_out_of_the_pools_is_sent_again_as_it_was() -> None:

@@ -171,6 +171,22 @@ def test_a_chain_without_an_answer_is_asked_again_under_the_same_key_and_told_of
     assert rig.held() == (0, 0)
 
 
+def test_a_merge_that_is_not_final_for_long_is_told_of_once() -> None:
+    rig = PairRig()
+    rig.chain.takes_s = 500.0
+
+    async def main() -> None:
+        await rig.trade()
+        await asyncio.sleep(600)
+
+    rig.run(main())
+    (told,) = rig.facts("engine.alert")
+    assert (told.get("what"), told.get("why")) == (
+        "a merge of 100 pairs at alpha:m has no last word",
+        "it is not final yet",
+    )
+
+
 def test_a_chain_that_cannot_be_asked_is_told_of_once_and_once_more_when_it_happens_again() -> None:
     rig = PairRig()
 
