@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
@@ -92,13 +92,16 @@ class FakeTokens:
 
     async def ask(self, to: str, data: bytes, block: int | None = None) -> bytes:
         await asyncio.sleep(0)
-        have = self.history[-1 if block is None else block]
+        return self.answer(to, data, self.history[-1 if block is None else block])
+
+    def answer(self, to: str, data: bytes, have: Mapping[int, int]) -> bytes:
+        """Return what a contract answers where so much is held."""
         if to == USD and _parts(ERC20_BALANCE, data):
-            return encode(["uint256"], [have[COLLATERAL]])
+            return encode(["uint256"], [have.get(COLLATERAL, 0)])
         if to == USD and (found := _parts(ERC20_ALLOWANCE, data)):
             return encode(["uint256"], [self.allowances[str(found[1])]])
         if to == CTF and (found := _parts(BALANCES, data)):
-            return encode(["uint256[]"], [[have[token] for token in found[1]]])  # type: ignore[attr-defined]
+            return encode(["uint256[]"], [[have.get(token, 0) for token in found[1]]])  # type: ignore[attr-defined]
         if to == CTF and (found := _parts(IS_APPROVED, data)):
             return encode(["uint256"], [int(str(found[1]) in self.approved)])
         if to == CTF and (found := _parts(PAYOUT_DENOMINATOR, data)):
@@ -115,7 +118,7 @@ class FakeTokens:
         before = have.copy()
         if not reason:
             try:
-                self._move(call, have)
+                self.move(call, have)
             except ChainError as error:
                 reason = str(error)
                 have.clear()
@@ -123,7 +126,9 @@ class FakeTokens:
         fate = Fate.REVERTED if reason else Fate.DONE
         return CallResult(call, fate, True, reason, f"0x{len(self.made):064x}", block, 100_000, 10**15)
 
-    def _move(self, call: Call, have: defaultdict[int, int]) -> None:
+    def move(self, call: Call, have: defaultdict[int, int]) -> None:
+        """Do what a call does; ChainError with the contract's reason when it reverts."""
+
         def change(token: int, by: int) -> None:
             have[token] += by
             if have[token] < 0:

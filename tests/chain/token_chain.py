@@ -1,0 +1,187 @@
+"""A fake chain whose transactions move collateral and shares, and a simulated venue that delivers on it: virtual time."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from arbkit.backtest.mock_platform import MockFeed, MockPlatform
+from arbkit.chain.capital import ChainMarket, LockTerms
+from arbkit.chain.gas import GasConfig
+from arbkit.chain.signing import Signer
+from arbkit.core.config import ExecutionConfig
+from arbkit.core.errors import ChainError
+from arbkit.core.model import ExecutionResult, ExecutionStrategy, Kind
+from arbkit.core.transaction import Call, Work
+from arbkit.core.units import MICRO, Cash, Size
+from arbkit.detection.baskets import baskets
+from arbkit.history.markets import market_table
+from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
+from arbkit.journal.fold import fold, named_books
+from arbkit.journal.memory import MemoryJournal
+from arbkit.settlement.contracts import ERC20_APPROVE
+from arbkit.settlement.intents import COLLATERAL
+from arbkit.wiring.polygon import capital_on_polygon
+from tests.chain.fake_chain import GWEI, FakeChain
+from tests.chain.rig_fake import ACCOUNT, KEY, POL
+from tests.rig import a_market
+from tests.unit.settlement.fake_tokens import DIRECT, FakeTokens
+
+CONDITION = DIRECT.condition(b"\x01" * 32)
+MARKET, YES, NO = "alpha:m", "alpha:m:yes", "alpha:m:no"
+PAYS = LockTerms(yearly=10**9)
+KEEPS = LockTerms(yearly=0, redeemed_for_us=True)
+
+
+class TokenChain(FakeChain):
+    """What is held follows from the blocks alone, so a reorganisation takes back what it takes back."""
+
+    def __init__(self, seed: int = 0, collateral: int = 1_000 * MICRO) -> None:
+        super().__init__(ACCOUNT, seed)
+        self.opening = collateral
+        self.given: list[tuple[int, int, int]] = []  # block, token, change: what others' transactions did
+        self.payouts: dict[bytes, tuple[int, int]] = {}
+        self.answers = self._answer
+        self.fails = self._reason
+
+    def give(self, token: int, change: int) -> None:
+        """Let others move so much to us, in the newest block; it is final from there on."""
+        self.given.append((self.number, token, change))
+
+    def _world(self, height: int) -> tuple[FakeTokens, defaultdict[int, int]]:
+        tokens = FakeTokens(DIRECT)
+        tokens.payouts = self.payouts
+        have: defaultdict[int, int] = defaultdict(int, {COLLATERAL: self.opening})
+        for block in self.blocks[: height + 1]:
+            for at, token, change in self.given:
+                have[token] += change if at == block.number else 0
+            for tx in block.txs:
+                if block.ok[tx.hash] and tx.data and tx.raw:
+                    tokens.move(_call(tx.to, tx.data), have)
+        return tokens, have
+
+    def held(self, height: int | None = None) -> tuple[int, int, int]:
+        """Return collateral, YES and NO as of a block."""
+        _, have = self._world(self.number if height is None else height)
+        return have[COLLATERAL], have[CONDITION.yes], have[CONDITION.no]
+
+    def _answer(self, to: str, data: bytes, height: int) -> bytes:
+        tokens, have = self._world(height)
+        return tokens.answer(to, data, have)
+
+    def _reason(self, to: str, data: bytes) -> str:
+        tokens, have = self._world(self.number)
+        if self._answer(to, data, self.number) or not data:
+            return ""
+        try:
+            tokens.move(_call(to, data), have)
+        except ChainError as error:
+            return str(error)
+        return ""
+
+    def merges(self) -> int:
+        """Return how many merges took effect."""
+        selector = keccak(text="mergePositions(address,bytes32,bytes32,uint256[],uint256)")[:4]
+        return sum(times for data, times in self.effects().items() if data[:4] == selector)
+
+
+def _call(to: str, data: bytes) -> Call:
+    approves = data[:4] == keccak(text=ERC20_APPROVE)[:4]
+    return Call("", to, data, Work.APPROVE if approves else Work.OTHER)
+
+
+class TokenVenue(MockPlatform):
+    """Its money and shares are those of the chain; what it matches is delivered in the newest block."""
+
+    chain: TokenChain
+
+    def _fill(self, known: Any, at: int, shares: int, *, maker: bool, fee: int | None = None) -> None:
+        before = self.cash
+        super()._fill(known, at, shares, maker=maker, fee=fee)
+        token = CONDITION.yes if known.order.book.outcome == "yes" else CONDITION.no
+        self.chain.give(token, known.order.side * shares)
+        self.chain.give(COLLATERAL, self.cash - before)
+
+    async def balance(self) -> Cash:
+        return Cash(self.chain.held()[0])
+
+    async def positions(self) -> Mapping[int, Size]:
+        _, yes, no = self.chain.held()
+        held = {self.table.book(YES).index: Size(yes), self.table.book(NO).index: Size(no)}
+        return {book: shares for book, shares in held.items() if shares}
+
+
+class Cycle:
+    """A chain, a venue on it, and engines on one journal, one after the other."""
+
+    def __init__(self, locks: Path, seed: int = 0) -> None:
+        self.locks = locks
+        self.random = random.Random(seed)
+        self.config = ExecutionConfig(max_slippage=0.0)
+        self.journal = MemoryJournal()
+        self.chain = TokenChain(seed)
+        self.table = market_table((a_market("alpha"),))
+        self.venue = TokenVenue("alpha", self.table, "1000")
+        self.venue.chain = self.chain
+        self.feed = MockFeed([self.venue])
+        (self.basket,) = baskets(self.table, (Kind.COMPLEMENT,))
+        self.venue.set_book(YES, bids=[("0.38", "200")], asks=[("0.40", "100")])
+        self.venue.set_book(NO, bids=[("0.53", "200")], asks=[("0.55", "100")])
+        self.engine: Any = None
+
+    @asynccontextmanager
+    async def running(self, terms: LockTerms = PAYS, **engine: Any) -> AsyncIterator[ArbitrageExecutionEngine]:
+        """One process: an account and an engine, taken up from the journal as it is, and ended."""
+        opened = capital_on_polygon(
+            self.chain,
+            Signer(KEY, 137, live=False),
+            self.journal,
+            {MARKET: ChainMarket(condition=CONDITION)},
+            pol_price=lambda: POL,
+            live=False,
+            contracts=DIRECT,
+            gas=GasConfig(max_fee_cap=500 * GWEI),
+            terms=terms,
+            locks=self.locks,
+        )
+        async with opened as capital:
+            self.engine = ArbitrageExecutionEngine(
+                {"alpha": self.venue},
+                self.feed,
+                [self.basket],
+                config=self.config,
+                journal=self.journal,
+                chain=capital,
+                **engine,
+            )
+            try:
+                await self.engine.start()
+                yield self.engine
+            finally:
+                await self.engine.stop()
+
+    async def trade(self, shares: str = "100") -> ExecutionResult:
+        found = self.feed.opportunity(self.basket, Cash(100), shares)
+        assert found is not None
+        result: ExecutionResult = await self.engine.execute_opportunity(found, ExecutionStrategy.MARKET)
+        return result
+
+    def facts(self, name: str) -> list[Any]:
+        return [fact for fact in self.journal.facts if fact.fact == name]
+
+    def check(self) -> None:
+        """Chain, books and a replay of the journal say the same, and nothing is open."""
+        ledger, books = self.engine.ledger, self.table.books
+        have = (ledger.cash["alpha"], ledger.shares.get(YES, 0), ledger.shares.get(NO, 0))
+        assert have == self.chain.held()
+        assert self.engine.checkpoint() == replayed_checkpoint(self.journal.facts, books, self.config)
+        state = fold(self.journal.facts, named_books(books))
+        assert self.engine._capital.capital == state.capital
+        assert not state.capital.open
+        assert not state.transactions.of(ACCOUNT)

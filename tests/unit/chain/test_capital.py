@@ -1,0 +1,233 @@
+"""The engine's capital on a fake chain, under virtual time: through lost words, reorganisations, spikes and restarts."""
+
+# ruff: noqa: N802 - a fault keeps the id it has in the fault table
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from arbkit.backtest.loop import SimLoop, run_virtual
+from arbkit.chain.capital import LockTerms
+from arbkit.core.errors import ConfigError, JournalError
+from arbkit.core.model import Outcome
+from arbkit.core.transaction import Fate
+from arbkit.core.units import MICRO
+from arbkit.journal.lock import AccountLock
+from tests.chain.fake_chain import GWEI
+from tests.chain.rig_fake import ACCOUNT, START, virtual
+from tests.chain.token_chain import CONDITION, KEEPS, PAYS, Cycle
+
+HUNDRED = 100 * MICRO
+
+
+def test_the_cycle_closes_and_books_and_chain_are_equal(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            assert (await cycle.trade()).outcome is Outcome.COMPLETED
+            await asyncio.sleep(60)
+            cycle.check()
+
+    virtual(main())
+    assert cycle.chain.held() == (1_005 * MICRO, 0, 0)
+    assert cycle.chain.merges() == 1
+    assert cycle.facts("engine.alert") == cycle.facts("market.blocked") == []
+    (done,) = cycle.facts("capital.done")
+    assert done.get("gas") == -(-int(str(done.get("wei"))) * 400_000 // 10**18) > 0
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_fault_C10_a_reorganisation_in_the_middle_changes_no_book_and_doubles_nothing(
+    tmp_path: Path, depth: int
+) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            await cycle.trade()
+            while not cycle.facts("transaction.mined"):  # noqa: ASYNC110 - blocks come by the clock
+                await asyncio.sleep(0.5)
+            while cycle.chain.number - cycle.facts("transaction.mined")[0].get("block") < depth - 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+            assert cycle.chain.held()[1:] == (0, 0)
+            assert cycle.engine.ledger.cash["alpha"] == 905 * MICRO
+            cycle.chain.reorganise(depth, back_to_pool=False)
+            assert cycle.chain.held()[1:] == (HUNDRED, HUNDRED)
+            await asyncio.sleep(90)
+            cycle.check()
+
+    virtual(main())
+    assert cycle.chain.held() == (1_005 * MICRO, 0, 0)
+    assert len(cycle.facts("transaction.reorged")) == 1
+    assert len(cycle.facts("capital.done")) == 1
+
+
+def test_fault_C8_a_spike_postpones_the_merge_with_one_alert(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+    usual = cycle.chain.base
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            cycle.chain.base = lambda _number: 600 * GWEI
+            await asyncio.sleep(10)
+            await cycle.trade()
+            await asyncio.sleep(200)
+            assert cycle.facts("capital.intent") == cycle.facts("transaction.signed") == []
+            cycle.chain.base = usual
+            await asyncio.sleep(60)
+            cycle.check()
+
+    virtual(main())
+    (alert,) = cycle.facts("engine.alert")
+    assert "above the cap of 500 gwei" in str(alert.get("why"))
+    assert cycle.chain.merges() == 1
+
+
+def test_a_chain_that_is_down_for_long_is_one_alert_and_costs_nothing(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            cycle.chain.down = True
+            await cycle.trade()
+            await asyncio.sleep(600)
+            cycle.chain.down = False
+            await asyncio.sleep(90)
+            cycle.check()
+
+    virtual(main())
+    assert cycle.chain.merges() == 1
+    assert {fact.get("what") for fact in cycle.facts("engine.alert")} >= {"the chain cannot be asked"}
+    assert cycle.facts("market.blocked") == []
+
+
+def test_what_a_gift_makes_of_a_block_is_told(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            await cycle.trade()
+            while not cycle.facts("transaction.mined"):  # noqa: ASYNC110 - blocks come by the clock
+                await asyncio.sleep(0.1)
+            cycle.chain.given.append((cycle.facts("transaction.mined")[0].get("block"), CONDITION.yes, MICRO))
+            await asyncio.sleep(30)
+
+    virtual(main())
+    (done,) = cycle.facts("capital.done")
+    assert (done.get("fate"), done.get("as_expected")) == (Fate.DONE, False)
+    assert "is not what it seemed" in str(cycle.facts("engine.alert")[0].get("what"))
+
+
+@pytest.mark.parametrize(("payout", "paid"), [((1, 0), 100), ((1, 2), 100), ((1, 1), 100)])
+def test_what_is_held_at_the_resolution_is_redeemed(tmp_path: Path, payout: tuple[int, int], paid: int) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running(KEEPS):
+            await cycle.trade()
+            await asyncio.sleep(60)
+            assert cycle.facts("capital.intent") == []
+            cycle.chain.payouts[CONDITION.id] = payout
+            await asyncio.sleep(60)
+            cycle.check()
+
+    virtual(main())
+    (done,) = cycle.facts("capital.done")
+    assert paid * MICRO - 1 <= done.get("cash") <= paid * MICRO
+    assert cycle.chain.held()[1:] == (0, 0)
+
+
+def test_a_redeem_that_was_final_before_the_engine_heard_of_it_is_booked_at_what_its_shares_paid(
+    tmp_path: Path,
+) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining():
+            async with cycle.running(KEEPS):
+                await cycle.trade()
+                cycle.chain.payouts[CONDITION.id] = (2, 1)
+                while not cycle.facts("transaction.sent"):  # noqa: ASYNC110 - blocks come by the clock
+                    await asyncio.sleep(0.1)
+                await cycle.engine._supervisor.stop()  # the engine hangs; the account goes on
+                account = cycle.engine._capital._chain
+                for _ in range(20):
+                    await asyncio.sleep(1)
+                    await account.step()
+                assert cycle.facts("transaction.final")
+                assert cycle.facts("capital.done") == []
+            async with cycle.running(KEEPS):
+                await asyncio.sleep(60)
+                cycle.check()
+
+    virtual(main())
+    assert len(cycle.facts("transaction.final")) == 1
+
+
+def test_an_account_that_another_process_has_is_refused_and_left_alone(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+    lock = AccountLock(137, ACCOUNT, tmp_path)
+
+    async def main() -> None:
+        with pytest.raises(JournalError, match=f"account {ACCOUNT} on chain 137 is in use by this very process"):
+            async with cycle.running():
+                pass
+        lock.release()
+        async with cycle.running():
+            pass
+
+    virtual(main())
+
+
+def test_a_start_that_fails_gives_the_account_back(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+    cycle.journal.append(0, "transaction.mined", "nothing that was signed", account=ACCOUNT)
+
+    async def main() -> None:
+        with pytest.raises(KeyError):
+            async with cycle.running():
+                pass
+        AccountLock(137, ACCOUNT, tmp_path).release()
+
+    virtual(main())
+
+
+@pytest.mark.parametrize("wrong", [{"yearly": -1}, {"undated_s": -1.0}, {"redeem_s": -1.0}, {"merge_s": -1.0}])
+def test_terms_that_cannot_be_meant_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="below zero"):
+        LockTerms(**wrong)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_through_every_fault_of_a_chain_and_restarts_one_merge_is_made_and_nothing_is_lost(
+    tmp_path: Path, seed: int
+) -> None:
+    cycle = Cycle(tmp_path, seed)
+    chain, chance = cycle.chain, cycle.random
+    chain.loses_reply, chain.loses_request = chance.choice([0, 0.5]), chance.choice([0, 0.5])
+    chain.drops, chain.hides, chain.lags = chance.choice([0, 0.2]), chance.choice([0, 0.3]), chance.choice([0, 0.5])
+
+    async def main() -> None:
+        async with chain.mining():
+            async with cycle.running():
+                await cycle.trade("60")
+                await asyncio.sleep(chance.uniform(0, 15))
+            for _ in range(chance.randrange(3)):
+                if chain.number:
+                    chain.reorganise(chance.randint(1, min(3, chain.number)), back_to_pool=chance.random() < 0.5)
+                async with cycle.running():
+                    await asyncio.sleep(chance.uniform(0, 15))
+            chain.loses_reply = chain.loses_request = chain.drops = chain.hides = chain.lags = 0.0
+            async with cycle.running(PAYS):
+                await asyncio.sleep(300)
+                cycle.check()
+
+    run_virtual(main(), SimLoop(START))
+    assert chain.held() == (1_003 * MICRO, 0, 0)
+    assert chain.merges() == 1
+    nonces = [fact.get("nonce") for fact in cycle.facts("transaction.signed") if fact.get("work") == "merge"]
+    assert len(set(nonces)) == 1
