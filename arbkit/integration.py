@@ -27,13 +27,13 @@ from arbkit.core.model import (
     TradeState,
 )
 from arbkit.core.ports import BookFeed, Chain, Clock, Journal, LentJournal, Venue
-from arbkit.core.units import FOREVER, MICRO, NS_PER_S
-from arbkit.execution.parallel_executor import ParallelExecutor
+from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Cash, Size
 from arbkit.execution.planning import decided, undecided
 from arbkit.execution.reconcile import Reconciler
 from arbkit.execution.record import Record
 from arbkit.execution.recovery import replayed, until_heard
 from arbkit.execution.settling import NoChain, Settling
+from arbkit.execution.split_first import SplitExecutor
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.terms import Terms
 from arbkit.execution.time_watch import TimeWatch
@@ -110,7 +110,7 @@ class ArbitrageExecutionEngine:
         self._capital = Settling(
             chain, self._record, self.ledger, self.risk, self.config, self._clock, self._supervisor, self._books
         )
-        self._executor = ParallelExecutor(
+        self._executor = SplitExecutor(
             venues,
             feed,
             self.risk,
@@ -404,6 +404,23 @@ class ArbitrageExecutionEngine:
         except Exception as error:  # noqa: BLE001 - every outcome is a result, and nothing was entered
             reason = self._executor.bug(f"deciding on {trade.id}", error)
         return self._executor.refuse(trade, reason, now) if reason else await self._executor.execute(trade)
+
+    async def sell_both(self, basket: Basket, size: Size) -> ExecutionResult:
+        """Split collateral into pairs and sell both outcomes of a market, where its bids bring more than that costs.
+
+        `basket` has the two outcomes as its legs. Every outcome is a result, refusals too; what is split and not sold
+        goes back to collateral.
+        """
+        now = self._clock.now()
+        found = ArbitrageOpportunity(f"{basket.id}.sell.{now}", basket, now, size, Cash(0), Cash(0))
+        trade = undecided(found, ExecutionStrategy.MARKET, self._trade_id(found, ExecutionStrategy.MARKET))
+        self._read_switch()
+        if self._needs_start:
+            return self._executor.refuse(trade, "the engine keeps an account: start it first", now)
+        result = await self._executor.sell_both(trade, self._capital)
+        if result.trade.state is TradeState.PROVISIONAL:
+            result = await asyncio.shield(self._settling(result))
+        return result
 
     async def scan_and_execute(
         self,

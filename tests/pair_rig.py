@@ -51,6 +51,9 @@ class MockChain:
     def merge_offer(self, _market: str, _pairs: Size) -> Offer:
         return self.offer
 
+    def gas_of(self, _work: Work) -> Cash | None:
+        return None if self.offer.why else GAS
+
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         self.asked.append(intent.key)
         if self.errors:

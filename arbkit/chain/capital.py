@@ -96,24 +96,29 @@ class PolygonCapital:
 
     def merge_offer(self, market: str, pairs: Size) -> Offer:
         """See `core.ports.Chain`."""
-        fees = self._fees
-        if isinstance(fees, str):
-            return Offer(Cash(0), fees)
         now = self._clock.now()
-        if now - self._seen_at > STALE_S * NS_PER_S:
-            return Offer(Cash(0), f"the last gas price is of {(now - self._seen_at) / NS_PER_S:.0f} s ago")
-        costs = {work: self._polygon.gas.cost(self._gas[work], fees).dollars for work in (Work.MERGE, Work.REDEEM)}
+        gas, redeem_gas = self.gas_of(Work.MERGE), self.gas_of(Work.REDEEM)
+        if gas is None or redeem_gas is None:
+            old = f"the last gas price is of {(now - self._seen_at) / NS_PER_S:.0f} s ago"
+            return Offer(Cash(0), self._fees if isinstance(self._fees, str) else old)
         resolves = self._markets[market].resolves
         left = self._terms.undated_s * NS_PER_S if resolves is None else max(0, resolves - now)
         terms = MergeTerms(
             pairs=pairs,
-            gas=costs[Work.MERGE],
-            redeem_gas=Cash(0) if self._terms.redeemed_for_us else costs[Work.REDEEM],
+            gas=gas,
+            redeem_gas=Cash(0) if self._terms.redeemed_for_us else redeem_gas,
             lock_ns=round(left + self._terms.redeem_s * NS_PER_S),
             merge_ns=round(self._terms.merge_s * NS_PER_S),
             yearly=self._terms.yearly,
         )
         return Offer(weigh_merge(terms).gain)
+
+    def gas_of(self, work: Work) -> Cash | None:
+        """See `core.ports.Chain`."""
+        fees = self._fees
+        if isinstance(fees, str) or self._clock.now() - self._seen_at > STALE_S * NS_PER_S:
+            return None
+        return self._polygon.gas.cost(self._gas[work], fees).dollars
 
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         """See `core.ports.Chain`."""

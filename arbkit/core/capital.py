@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arbkit.core.model import MultiLegTrade
+from arbkit.core.model import Fill, MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce
 from arbkit.core.transaction import Fate, Work
-from arbkit.core.units import Cash, Size
+from arbkit.core.units import MICRO, Cash, Price, Size
 
+HALF = Price(MICRO // 2)
 ACCOUNT = "account"  # whose intent it is when no single trade wants it
 
 
@@ -98,4 +99,24 @@ def paired_market(trade: MultiLegTrade) -> str:
     if len(trade.legs) != 2:
         return ""
     one, other = (leg.book for leg in trade.legs)
-    return f"{one.venue}:{one.market.id}" if one.market is other.market and one.outcome != other.outcome else ""
+    market = f"{one.venue}:{one.market.id}"
+    return market if market == f"{other.venue}:{other.market.id}" and one.outcome != other.outcome else ""
+
+
+def split_orders(trade: MultiLegTrade, pairs: int, at: int) -> tuple[Order, ...]:
+    """Return what stands in a trade's legs for so many pairs that it begins with: filled and settled at `at` (ns).
+
+    A pair costs a dollar, half of it on each leg; an odd millionth has no half, so `pairs` are even.
+    """
+    found = []
+    for leg in trade.legs:
+        key = f"{trade.id}.{leg.index}.{Purpose.SPLIT.value}.0"
+        fill = Fill(key, HALF, Size(pairs), Cash(0), at, at, maker=False, model="split")
+        order = Order(key, leg.book, Side.BUY, HALF, Size(pairs), TimeInForce.FAK, purpose=Purpose.SPLIT)
+        found.append(order.moved(OrderStatus.SUBMITTED).with_fill(fill))
+    return tuple(found)
+
+
+def began_with_pairs(trade: MultiLegTrade) -> bool:
+    """Tell whether a trade sells pairs that a split made."""
+    return any(order.purpose is Purpose.SPLIT for order in trade.legs[0].orders)

@@ -224,9 +224,10 @@ class TimeInForce(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Why an order exists: entries decide completed and reduced, the others only undo."""
+    """Why an order exists: entries decide completed and reduced, the others but splits only undo."""
 
     ENTRY = "entry"
+    SPLIT = "split"  # no venue's order: pairs that a trade began with, half a dollar for each share
     COMPLETE = "complete"
     TRIM = "trim"
     MERGE = "merge"  # sells what is left over of pairs that then go back to collateral

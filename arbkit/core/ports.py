@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
 from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Health, Level, Order, OrderReport, Side
+from arbkit.core.transaction import Work
 from arbkit.core.units import Cash, Price, Size
 
 
@@ -162,6 +163,10 @@ class Chain(Protocol):
 
     def merge_offer(self, market: str, pairs: Size) -> Offer:
         """Return what merging so many pairs now is worth, by the gas price last seen; never waits."""
+        ...
+
+    def gas_of(self, work: Work) -> Cash | None:
+        """Return what one such call costs by the gas price last seen; None while there is none, or it is above the cap."""
         ...
 
     async def settle(self, intent: CapitalIntent) -> CapitalResult:

@@ -69,7 +69,7 @@ def unwind_cost(trade: MultiLegTrade) -> Cash:
     """
     lost = 0
     for leg in trade.legs:
-        undone = [order for order in leg.orders if order.purpose is not Purpose.ENTRY]
+        undone = [order for order in leg.orders if order.purpose not in (Purpose.ENTRY, Purpose.SPLIT)]
         for order in undone:
             lost += fees_of_order(order) - money_of(order) - _entry_value(leg, order.side * order.filled)
     return Cash(lost)
@@ -78,9 +78,11 @@ def unwind_cost(trade: MultiLegTrade) -> Cash:
 def _entry_value(leg: TradeLeg, shares: int) -> int:
     """Return what so many shares cost at entry (at decision when nothing was filled), less for shares sold (< 0).
 
+    Of a leg that enters by selling: what they brought there.
+
     Rounds down, which makes the cost of undoing larger.
     """
-    paid = -sum(money_of(order) for order in leg.entries())
+    paid = -leg.side * sum(money_of(order) for order in leg.entries())
     basis, size = (paid, leg.filled) if leg.filled else (leg.decision_cost, leg.size)
     return basis * shares // size
 

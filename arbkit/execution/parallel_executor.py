@@ -100,7 +100,7 @@ class ParallelExecutor(TradeDesk):
         said, since = self._refused.get(basket, ("", 0))
         if not self._record.unhealthy and (said != reason or started_at - since >= REPEAT_NS):
             self._refused[basket] = (reason, started_at)
-            self._record.note("trade.refused", trade.id, **_plan(trade), reason=reason, started_at=started_at)
+            self._record.note("trade.refused", trade.id, **plan_of(trade), reason=reason, started_at=started_at)
         if self._on_done is not None:
             self._on_done(result)
         return result
@@ -269,7 +269,7 @@ class ParallelExecutor(TradeDesk):
         if refusal := self._risk.check(trade, costs, free, now=self._clock.now()):
             return str(refusal)
         try:
-            now = self._record.intend("trade.planned", trade.id, **_plan(trade), caps=tuple(caps), costs=tuple(costs))
+            now = self._record.intend("trade.planned", trade.id, **plan_of(trade), caps=tuple(caps), costs=tuple(costs))
         except (ArbkitError, OSError) as error:
             return f"the journal does not take the plan: {error}"
         self._risk.reserve(trade, costs, now)
@@ -397,7 +397,7 @@ class ParallelExecutor(TradeDesk):
         return await self._settle(work, leg.index)
 
 
-def _plan(trade: MultiLegTrade) -> dict[str, object]:
+def plan_of(trade: MultiLegTrade) -> dict[str, object]:
     """Return what a trade is about, as it is written down."""
     opportunity, basket = trade.opportunity, trade.opportunity.basket
     return {

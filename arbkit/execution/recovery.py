@@ -40,7 +40,10 @@ def replayed(
         match fact.fact:
             case "trade.planned":
                 found = state.trades[fact.key]
-                risk.reserve(found.trade, found.costs, fact.at)
+                trade = state.trade(fact.key)
+                for order in (order for leg in trade.legs for order in leg.orders):  # pairs that it began with
+                    risk.adopted(order.book, -order.size)
+                risk.reserve(trade, found.costs, fact.at)
             case "capital.done":
                 for name, change in fact.get("moved"):  # type: ignore[attr-defined]
                     risk.adopted(books[name], change)

@@ -1,4 +1,4 @@
-"""The capital cycle of trades: whole pairs go back to collateral when that pays, winners are redeemed, once each.
+"""The capital cycle of trades: pairs are split for who sells them and merged when that pays, winners are redeemed.
 
 Nothing here is on a trade's way: it begins when a trade has ended, in tasks of its own, and no hedge waits for it.
 What is wanted stands on disk before anything is signed; cash and shares change when the chain's word is final, and
@@ -8,7 +8,8 @@ not before. What the contracts refuse is told, changes nothing and is left alone
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from arbkit.core.capital import ACCOUNT, CapitalIntent, CapitalResult, Offer, Payout, paired_market
@@ -67,6 +68,8 @@ class Settling:
         self._waits: dict[
             str, tuple[int, str]
         ] = {}  # by key: since when (ns) this process asks, and what it last heard
+        self._kept: list[str] = []  # markets whose pairs are a trade's
+        self._waiting: dict[str, asyncio.Future[CapitalResult]] = {}  # by key of an intent
         self._payouts: dict[str, Payout] = {}
         self._silent_since: int | None = None  # ns
 
@@ -87,8 +90,12 @@ class Settling:
         if not self._markets:
             return
         self._trades, self._is_blocked = trades, is_blocked
-        for intent in self.capital.open.values():
-            self._pursue(intent)
+        for intent in tuple(self.capital.open.values()):
+            if intent.work is Work.SPLIT and not self._chain.is_under_way(intent):
+                why = "the process that wanted it ended before anything was signed"  # entries are not made again
+                self._end(intent, CapitalResult(Fate.REFUSED, reason=why), again=True)
+            else:
+                self._pursue(intent)
         self._supervisor.repeat(self._step, self._chain.pause_s, "the watch on the chain")
         self._supervisor.repeat(self.look, self._config.reconcile_s, "merging and redeeming")
 
@@ -171,20 +178,71 @@ class Settling:
         if self._closing or self._record.unhealthy:
             return True
         until, _ = self._rests.get(market, (0, 0.0))
+        if market in self._kept:
+            return True
         return market in self.capital.failed or self.capital.moving(market) or self._clock.now() < until
 
     def _is_traded(self, market: str) -> bool:
         return any(f"{leg.book.venue}:{leg.book.market.id}" == market for t in self._trades() for leg in t.legs)
 
-    def _want(self, work: Work, trade: str, market: str, yes: int, no: int) -> None:
+    def _want(self, work: Work, trade: str, market: str, yes: int, no: int) -> CapitalIntent | None:
+        """Write an intent down and have it done; None when the journal does not take it."""
         intent = CapitalIntent(work, trade, market, Size(yes), Size(no), self.capital.count)
         try:
             self._record.intend("capital.intent", intent.key, **(fields := _fields(intent)))
         except (ArbkitError, OSError) as error:
             self._tell(market, f"{_said(intent)} is postponed", f"the journal does not take it: {error}")
-            return
+            return None
         self.capital.apply("capital.intent", intent.key, fields)
         self._pursue(intent)
+        return intent
+
+    # -- splitting for a trade -----------------------------------------------------------------------------------
+
+    def split_gas(self, market: str) -> Cash | str:
+        """Return what a split at a market costs now, in dollars, or why none can be made."""
+        if market not in self._markets:
+            return f"no pairs can be split at {market or 'legs that are no pair'}: its shares live on no chain here"
+        gas = self._chain.gas_of(Work.SPLIT)
+        return "gas is above its cap, or its price is not known" if gas is None else gas
+
+    def missing(self, market: str, size: int) -> Cash:
+        """Return the collateral that has to be split for so many pairs."""
+        held = self.capital.pairs.get(market)
+        return Cash(max(0, size - (held.size if held is not None else 0)))
+
+    @asynccontextmanager
+    async def pairs_for(self, trade: str, market: str, size: int) -> AsyncIterator[str]:
+        """Have so many whole pairs of a market ready, splitting what is missing; yields why there are not, or nothing.
+
+        They stay until the end of the context, `take` or not; what is left then is merged again.
+        """
+        if self._is_barred(market):
+            yield f"capital at {market} is being moved, or waits for a person"
+            return
+        self._kept.append(market)
+        try:
+            yield await self._split(trade, market, self.missing(market, size))
+        finally:
+            self._kept.remove(market)
+            if not self._closing:
+                self._supervisor.spawn(self._merge_soon(market), f"merging at {market}")
+
+    async def _split(self, trade: str, market: str, pairs: Cash) -> str:
+        if not pairs:
+            return ""
+        intent = self._want(Work.SPLIT, trade, market, pairs, pairs)
+        if intent is None:
+            return "the journal does not take the split"
+        waiting = self._waiting[intent.key] = asyncio.get_running_loop().create_future()
+        result: CapitalResult = await waiting
+        return "" if result.fate.took_effect else f"the split failed: {result.reason}"
+
+    def take(self, market: str, size: int) -> None:
+        """Let a trade have pairs: what they tie up is counted with the trade from now on."""
+        self.capital.take(market, size)
+        for outcome in ("yes", "no"):
+            self._risk.adopted(self._books[f"{market}:{outcome}"], -size)
 
     # -- doing ---------------------------------------------------------------------------------------------------
 
@@ -231,12 +289,16 @@ class Settling:
             self._just_done.append((self._clock.now(), intent))
             self._told.pop(intent.market, None)
             self._rests.pop(intent.market, None)
+        elif intent.work is Work.SPLIT:
+            self._tell(intent.market, f"{_said(intent)} failed: nothing moved", result.reason)
         elif again:
             pause = min(2 * self._rests.get(intent.market, (0, self._config.reconcile_s / 2))[1], MOST_S)
             self._rests[intent.market] = (self._clock.now() + round(pause * NS_PER_S), pause)
             self._tell(intent.market, f"{_said(intent)} is postponed", result.reason)
         else:
             self._tell(intent.market, f"{_said(intent)} failed: nothing moved", result.reason)
+        if (waiting := self._waiting.pop(intent.key, None)) is not None and not waiting.done():
+            waiting.set_result(result)
         if not result.as_expected:
             why = "balances moved otherwise than the call moves them: somebody else moved them in the same block?"
             self._record.alert(f"{_said(intent)} is not what it seemed", why)
@@ -302,6 +364,9 @@ class NoChain:
 
     def merge_offer(self, market: str, _pairs: Size) -> Offer:
         return Offer(Cash(0), f"the shares of {market} live on no chain here")
+
+    def gas_of(self, _work: Work) -> Cash | None:
+        return None
 
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         return CapitalResult(Fate.REFUSED, reason=f"the shares of {intent.market} live on no chain here")

@@ -79,7 +79,9 @@ class TradeDesk(OrderDesk):
         Completed and reduced are decided on entry orders alone; untouched is missed, nothing filled and nothing owed.
         """
         trade, settled = work.trade, work.trade.is_settled
-        undone = any(o.filled for leg in trade.legs for o in leg.orders if o.purpose is not Purpose.ENTRY)
+        made = (Purpose.ENTRY, Purpose.SPLIT)
+        undone = any(o.filled for leg in trade.legs for o in leg.orders if o.purpose not in made)
+        undone = undone or not (trade.is_untouched or any(leg.filled for leg in trade.legs))  # split, and nothing sold
         if trade.is_untouched:
             work.reason = work.reason or "nothing was filled"
             outcome, state = Outcome.MISSED, TradeState.ROLLED_BACK

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from arbkit.core.capital import CapitalIntent, paired_market
+from arbkit.core.capital import CapitalIntent, began_with_pairs, paired_market
 from arbkit.core.model import ExecutionResult, Outcome
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import Size
@@ -21,7 +21,8 @@ WHOLE = (Outcome.COMPLETED, Outcome.REDUCED, Outcome.UNWOUND)
 class Pairs(NamedTuple):
     """Whole pairs of trades that are over; `trade` is the last that added to them.
 
-    `wanted` says that a trade was undone by merging: they go back to collateral whether or not that pays.
+    `wanted` says that they go back to collateral whether or not that pays: they were split for a trade that did not
+    sell them, or a trade was undone by merging.
     """
 
     trade: str
@@ -45,9 +46,18 @@ class Capital:
         if not market or (size := min(leg.held for leg in result.trade.legs)) <= 0:
             return ""
         before = self.pairs.get(market, Pairs("", 0))
-        wanted = before.wanted or result.undo == "merge"
+        wanted = before.wanted or result.undo == "merge" or began_with_pairs(result.trade)
         self.pairs[market] = Pairs(result.trade.id, before.size + size, wanted)
         return market
+
+    def take(self, market: str, size: int) -> None:
+        """Let a trade have pairs of a market; ValueError when there are not so many."""
+        held = self.pairs[market]
+        if held.size < size:
+            raise ValueError(f"{size} pairs at {market}, where {held.size} are")
+        del self.pairs[market]
+        if held.size > size:
+            self.pairs[market] = held._replace(size=held.size - size)
 
     def apply(self, fact: str, key: str, data: dict[str, Any]) -> None:
         """Take one fact `capital.*`; KeyError or ValueError for one that cannot follow those before it."""
@@ -69,8 +79,12 @@ class Capital:
         intent = self.open.pop(key)
         self.gas += data["gas"]
         if not Fate(data["fate"]).took_effect:
-            if not data["again"]:
+            if not data["again"] and intent.work is not Work.SPLIT:
                 self.failed[intent.market] = data["reason"]
+            return
+        if intent.work is Work.SPLIT:
+            before = self.pairs.get(intent.market, Pairs("", 0))
+            self.pairs[intent.market] = Pairs(intent.trade, before.size + intent.yes, wanted=True)
             return
         self.failed.pop(intent.market, None)
         held = self.pairs.pop(intent.market, None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import structs
 
+from arbkit.core.capital import paired_market, split_orders
 from arbkit.core.errors import JournalDamaged
 from arbkit.core.model import (
     ArbitrageOpportunity,
@@ -166,7 +167,13 @@ class State:
         if fact.key in self.trades:
             raise ValueError("planned twice")
         caps, costs = tuple(data["caps"]), tuple(data["costs"])
-        self.trades[fact.key] = OpenTrade(self._trade_of(fact.key, data), caps, costs, fact.at)
+        found = self.trades[fact.key] = OpenTrade(self._trade_of(fact.key, data), caps, costs, fact.at)
+        if pairs := data.get("pairs", 0):  # it sells what a split made
+            self.capital.take(paired_market(found.trade), pairs)
+            for at, order in enumerate(split_orders(found.trade, pairs, fact.at)):
+                self.orders[order.client_id], self.homes[order.client_id] = order, (fact.key, at)
+                self.sent_at[order.client_id] = fact.at
+                found.orders.append(order.client_id)
 
     def _refused(self, fact: Fact, data: Mapping[str, Any]) -> None:
         if self.on_done is not None:
@@ -194,8 +201,9 @@ class State:
             edge_gross=data["edge_gross"],
             exact=data["exact"],
         )
+        side = Side.SELL if data.get("pairs") else Side.BUY
         legs = [
-            TradeLeg(at, book, Side.BUY, opportunity.size, cost, worst, bool(exact))
+            TradeLeg(at, book, side, opportunity.size, cost, worst, bool(exact))
             for at, (book, (_, cost, worst, exact)) in enumerate(zip(books, data["legs"], strict=True))
         ]
         return MultiLegTrade(key, opportunity, _strategy(data["strategy"]), tuple(legs))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from arbkit.backtest.mock_platform import MockFeed, MockPlatform
 from arbkit.chain.capital import ChainMarket, LockTerms, PolygonCapital
@@ -14,7 +15,7 @@ from arbkit.chain.polygon_optimizer import PolygonOptimizer
 from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Fill, Kind, Order, OrderReport, Settlement, Side
-from arbkit.core.units import MICRO, Cash, Size, cost
+from arbkit.core.units import MICRO, Cash, Size, cost, proceeds
 from arbkit.detection.baskets import baskets
 from arbkit.history.markets import market_table
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
@@ -25,6 +26,7 @@ from tests.chain.conftest import Anvil
 from tests.chain.contracts import BLOCK_S, World, build
 from tests.rig import a_market
 
+TAKE = "transferFrom(address,address,uint256)"
 DELIVER = "safeTransferFrom(address,address,uint256,uint256,bytes)"
 MARKET, YES, NO = "alpha:m", "alpha:m:yes", "alpha:m:no"
 CONFIG = ExecutionConfig(max_slippage=0.0, reconcile_s=0.3, hedge_retry_s=0.05, resolve_alarm_s=60.0)
@@ -59,14 +61,21 @@ class ChainVenue(MockPlatform):
         self._delivering[fill.trade_id] = asyncio.ensure_future(self._deliver(known.order, fill))
 
     async def _deliver(self, order: Order, fill: Fill) -> str:
-        assert order.side is Side.BUY
-        world, token = self.world, self.token(order.book.name)
-        pay = calldata("transferFrom(address,address,uint256)", world.us, world.oracle, cost(fill.price, fill.size))
+        world, token, buys = self.world, self.token(order.book.name), order.side is Side.BUY
+        taken = calldata(TAKE, world.us, world.oracle, cost(fill.price, fill.size))
+        paid = calldata("transfer(address,uint256)", world.us, proceeds(fill.price, fill.size))
+        there, back = (world.oracle, world.us) if buys else (world.us, world.oracle)
         async with self._turn:
-            await world.done(world.oracle, world.contracts.collateral, pay)
-            data = calldata(DELIVER, world.oracle, world.us, token, fill.size, b"")
+            await world.done(world.oracle, world.contracts.collateral, taken if buys else paid)
+            data = calldata(DELIVER, there, back, token, fill.size, b"")
             receipt = await world.done(world.oracle, world.contracts.conditional_tokens, data)
         return str(receipt["transactionHash"])
+
+    async def submit(self, order: Order) -> OrderReport:
+        """Judge an order by what the chain says is held: splits and merges are no business of a venue's."""
+        self.cash = await self.balance()
+        self.shares = {book: int(size) for book, size in (await self.positions()).items()}
+        return await super().submit(order)
 
     async def status(self, order: Order) -> OrderReport:
         for fill in (await super().status(order)).fills:
@@ -74,7 +83,8 @@ class ChainVenue(MockPlatform):
             if task.done() and self._words[fill.trade_id] is Settlement.PROVISIONAL:
                 assert self.polygon is not None
                 token, size = self._tokens[fill.trade_id]
-                found = await look_at_delivery(self.polygon, self.world.contracts, task.result(), token, Size(size))
+                wanted = Size(size if order.side is Side.BUY else -size)  # what is delivered leaves us when we sell
+                found = await look_at_delivery(self.polygon, self.world.contracts, task.result(), token, wanted)
                 self._words[fill.trade_id] = found.settlement
         return await super().status(order)
 
@@ -114,6 +124,12 @@ class Cycle:
         approve = calldata(ERC20_APPROVE, world.oracle, 10**12)
         await world.done(world.us, world.contracts.collateral, approve)  # as every trader there does once
         return cls(world)
+
+    async def approve_sales(self) -> None:
+        """Let the exchange move our shares, as everybody who sells there does once."""
+        world = self.world
+        leave = calldata("setApprovalForAll(address,bool)", world.oracle, True)
+        await world.done(world.us, world.contracts.conditional_tokens, leave)
 
     @asynccontextmanager
     async def running(self, terms: LockTerms = PAYS) -> AsyncIterator[ArbitrageExecutionEngine]:

@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from arbkit.backtest.mock_platform import Answer
 from arbkit.chain.gas import GWEI
 from arbkit.core.model import Outcome, TradeState
 from arbkit.core.transaction import Fate
-from arbkit.core.units import MICRO
+from arbkit.core.units import MICRO, Size
 from arbkit.settlement.contracts import calldata
-from tests.chain.chain_venue import DELIVER, KEEPS, MARKET, PAYS, Cycle
+from tests.chain.chain_venue import DELIVER, KEEPS, MARKET, NO, PAYS, YES, Cycle
 from tests.chain.conftest import Anvil
 
 pytestmark = pytest.mark.chain
@@ -167,3 +168,22 @@ async def test_a_redeem_that_was_final_while_no_engine_ran_is_booked_at_what_it_
         await cycle.until("capital.done")
         await cycle.check()
     assert await world.balance(world.us) == start - 95 * MICRO + cycle.facts("capital.done")[0].get("cash")
+
+
+async def test_pairs_are_split_on_the_real_contracts_sold_and_the_rest_is_collateral_again(anvil: Anvil) -> None:
+    cycle = await Cycle.build(anvil)
+    world, venue = cycle.world, cycle.venue
+    start = await world.balance(world.us)
+    await cycle.approve_sales()
+    venue.set_book(YES, bids=[("0.56", "100")], asks=[("0.60", "100")])
+    venue.set_book(NO, bids=[("0.50", "100")], asks=[("0.56", "100")])
+    venue.script(YES, Answer(fill="60"))
+    venue.script(NO, Answer(fill="60"))
+    async with cycle.running() as engine:
+        async with asyncio.timeout(30):
+            result = await engine.sell_both(cycle.basket, Size(HUNDRED))
+        assert result.outcome is Outcome.REDUCED
+        await cycle.until("capital.done", 2)
+        await cycle.check()
+    assert [fact.key.partition(":")[0] for fact in cycle.facts("capital.done")] == ["split", "merge"]
+    assert await world.held(world.us, world.conditions[0]) == (start + 3_600_000, 0, 0)

@@ -18,6 +18,7 @@ from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.execution.settling import NoChain
 from arbkit.integration import ArbitrageExecutionEngine
+from arbkit.journal.fold import fold
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import virtual
 
@@ -517,3 +518,15 @@ def test_pairs_of_a_trade_undone_by_merging_go_back_even_if_gas_has_risen_meanwh
 
     rig.run(main())
     assert rig.held() == (0, 0)
+
+
+def test_a_replay_without_a_market_table_counts_the_same_pairs() -> None:
+    rig = PairRig()
+    rig.chain.offer = Offer(Cash(0))
+
+    async def main() -> None:
+        await rig.trade()
+
+    rig.run(main())
+    assert fold(rig.journal.facts).capital == rig.engine._capital.capital
+    assert rig.engine._capital.capital.pairs[MARKET].size == 100 * MICRO
