@@ -20,6 +20,7 @@ from arbkit.core.errors import CallRefused, ChainError, ChainUnavailable, FeeAbo
 from arbkit.core.transaction import Call, CallResult, Fate, Transaction
 
 ROUNDS = 3  # a batch that failed on a state that changed is made again without what fails now, so many times in all
+TOO_LARGE = 0  # in the place of a gas limit
 REBUILDS = 2  # a call whose number others took is signed anew, so many times
 
 
@@ -36,7 +37,8 @@ class BatchPlan:
     """What would be done: the calls that pass, with their gas limits; those that would revert, with the reason.
 
     `gas` is what all that passes needs in the way that was chosen, `gas_apart` what it would need one by one, both as
-    the chain estimates with the margin on top; 0 apart when the calls only pass together.
+    the chain estimates with the margin on top; 0 apart when the calls only pass together. `rest` are those that one
+    transaction has no room for: they are planned anew when these are made.
     """
 
     way: Way
@@ -45,6 +47,7 @@ class BatchPlan:
     refused: tuple[CallResult, ...]
     gas: int
     gas_apart: int
+    rest: tuple[Call, ...] = ()
 
     @property
     def saved(self) -> int:
@@ -83,7 +86,12 @@ class BatchTransactionManager:
 
     async def plan(self, calls: Sequence[Call]) -> BatchPlan:
         """Return the cheapest way to make these calls as of now; signs nothing. One call is never batched."""
-        if self._safe is not None and len(calls) > 1 and (limit := await self._limit_together(calls)) is not None:
+        limit = await self._limit_together(calls) if self._safe is not None and len(calls) > 1 else None
+        if limit == TOO_LARGE and len(calls) > 2:
+            half = len(calls) // 2
+            plan = await self.plan(calls[:half])
+            return replace(plan, rest=(*plan.rest, *calls[half:]))
+        if limit:
             limits, refused = await self._limits(calls)
             apart = 0 if refused else sum(limits)  # those that need each other pass together only
             if refused or limit < apart:
@@ -109,13 +117,13 @@ class BatchTransactionManager:
         return tuple(limits), tuple(refused)
 
     async def _limit_together(self, calls: Sequence[Call]) -> int | None:
-        """Return the gas limit of one batch of them all; None when it would revert, or no block would take it."""
+        """Return the gas limit of one batch of them all; None when it would revert, TOO_LARGE when no block takes it."""
         assert self._safe is not None
         one = self._safe.batch("", calls, self._desk.account)
         try:
             return await self._gas.estimate_gas(self._desk.account, one.to, one.data)
         except FeeAboveCap:
-            return None
+            return TOO_LARGE
         except CallRefused as refused:
             if not is_revert(refused):
                 raise
@@ -149,20 +157,30 @@ class BatchTransactionManager:
         for call in calls:
             if call not in left:
                 results[call.key] = await self._earlier(call)
-        for number in range(ROUNDS):
-            if not left:
-                break
-            plan = await self.plan(left)
+        rounds, signed = 0, False
+        while left:
+            plan, again = await self.plan(left), list[Call]()
             for one in plan.refused:
                 self._desk.note_refused(one.call, one.reason)
                 results[one.call.key] = one
-            if plan.way is Way.MULTISEND:
-                left = await self._together(plan, urgency, results, number)
-            else:
-                results.update(await self._one_by_one(plan, urgency))
-                left = []
-        for call in left:
-            results.setdefault(call.key, CallResult(call, Fate.REVERTED, is_final=True, reason="its batch reverts"))
+            try:
+                if plan.way is Way.MULTISEND:
+                    again = await self._together(plan, urgency, results, rounds)
+                else:
+                    results.update(await self._one_by_one(plan, urgency))
+            except (FeeAboveCap, FundsMissing) as error:
+                if not signed:
+                    raise
+                unsigned = {call.key: CallResult(call, Fate.REFUSED, is_final=True, reason=str(error)) for call in left}
+                results = unsigned | results
+                break
+            rounds, signed = rounds + 1 if again else 0, True
+            if rounds == ROUNDS:
+                for call in again:
+                    done = CallResult(call, Fate.REVERTED, is_final=True, reason="its batch reverts")
+                    results.setdefault(call.key, done)
+                rounds, again = 0, []
+            left = [*again, *plan.rest]
         return tuple(results[call.key] for call in calls)
 
     def fate_of(self, key: str) -> Fate | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from arbkit.chain.answers import Means, SendMeans, meaning, send_meaning
 from arbkit.chain.node import Call
 from arbkit.chain.transport import EndpointUnavailable, HttpTransport, Transport
 from arbkit.core.errors import CallRefused, ConfigError, Refusal
+from arbkit.core.loopback import is_loopback
 from arbkit.core.nesting import too_deep
 from arbkit.core.secrets import Secret, redacted
 
@@ -168,7 +168,7 @@ def _host(url: str) -> str:
         raise ConfigError("an endpoint's URL must begin with https:// and name a host")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ConfigError(f"the URL of {host} holds a user, a password or a fragment")
-    if parts.scheme != "https" and not _is_loopback(host):
+    if parts.scheme != "https" and not is_loopback(host):
         raise ConfigError(f"the URL of {host} must be https://: without TLS anybody on the way can change answers")
     return host
 
@@ -177,12 +177,3 @@ def _parts(url: str) -> list[str]:
     """Return what may be keys in a URL: the parts of its path and the values of its query."""
     parts = urlsplit(url)
     return [*parts.path.split("/"), *(pair.partition("=")[2] for pair in parts.query.split("&"))]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
 from arbkit.core.errors import ConfigError
+from arbkit.core.loopback import is_loopback
 from arbkit.core.secrets import redacted
 
 Tag = Literal["demo", "live"]
@@ -92,16 +92,6 @@ def host_of(url: str, venue: str, tag: Tag, schemes: tuple[str, str]) -> str:
     if parts.scheme != schemes[0]:
         raise ConfigError(f"must be {schemes[0]}://: without TLS anybody on the way can read and change what is sent")
     return host
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, by its name or number; no name is looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def ignored_proxies(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:

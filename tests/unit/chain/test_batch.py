@@ -78,6 +78,35 @@ def test_a_batch_that_no_block_would_take_is_made_one_by_one() -> None:
     assert rig.run(rig.polygon.batches.plan(FIVE)).way is Way.PIPELINED
 
 
+def test_a_batch_beyond_a_transactions_room_is_cut_into_several_that_have_it() -> None:
+    rig = ChainRig(safe=SAFE)
+    cheap = rig.chain.gas_of
+    # Four calls and more are beyond what a block takes in one transaction.
+    rig.chain.gas_of = lambda to, data: cheap(to, data) + 2**25 * (len(rig.chain._inner(to, data)) > 3)  # type: ignore[method-assign]
+    calls = [call(name) for name in "abcdefgh"]
+
+    async def main() -> tuple[BatchPlan, tuple[CallResult, ...]]:
+        return await rig.polygon.batches.plan(calls), await rig.polygon.execute(calls)
+
+    plan, results = rig.run(main())
+    assert (plan.way, plan.calls, plan.rest) == (Way.MULTISEND, tuple(calls[:2]), tuple(calls[2:]))
+    assert fates(results) == "D" * 8
+    assert effects(rig) == dict.fromkeys("abcdefgh", 1)
+    assert [len(rig.chain._inner(tx.to, tx.data)) for tx, _ in rig.chain.mined().values()] == [2, 3, 3]
+
+
+def test_fault_C8_a_spike_between_two_batches_tells_which_calls_were_not_signed() -> None:
+    rig = ChainRig(safe=SAFE)
+    cheap, base = rig.chain.gas_of, rig.chain.base
+    rig.chain.gas_of = lambda to, data: cheap(to, data) + 2**25 * (len(rig.chain._inner(to, data)) > 3)  # type: ignore[method-assign]
+    rig.chain.base = lambda number: base(number) if number < 3 else 600 * GWEI
+    calls = [call(name) for name in "abcdefgh"]
+    results = rig.run(rig.polygon.execute(calls))
+    assert fates(results) == "DDXXXXXX"
+    assert "above the cap" in results[-1].reason
+    assert effects(rig) == dict.fromkeys("ab", 1)
+
+
 def test_an_account_pipelines_and_no_more_than_the_nodes_keep_are_in_flight() -> None:
     rig = ChainRig()
     calls = [call(f"n{at}") for at in range(20)]
