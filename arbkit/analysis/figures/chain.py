@@ -73,7 +73,7 @@ def gas_frame(terms: Iterable[GasTerms], edge: Price) -> pd.DataFrame:
 
 def edge_table(terms: Iterable[GasTerms], most_shares: int = 1_000) -> pd.DataFrame:
     """Return the edge at which one call is just paid, in cents per share, by trade size; nothing where a cap forbids it."""
-    sizes = np.geomspace(1, most_shares, 31)
+    sizes = np.geomspace(0.1, most_shares, 41)
     rows = [
         (one.work.value, one.base_fee / GWEI, one.pol / MICRO, size, one.cost.dollars * CENTS / size)
         for one in terms
@@ -90,10 +90,10 @@ def plot_edge(table: pd.DataFrame) -> go.Figure:
     figure = canvas("The smallest edge that pays its gas", note, x="", y="", height=480)
     figure.set_subplots(1, max(1, len(works)), shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=works)
     for place, work in enumerate(works, start=1):
-        _bands(figure, table[table["work"] == work], "shares", "edge_cents", place, "shares: %{x:.0f}, %{y:.3f} cents")
+        _bands(figure, table[table["work"] == work], "shares", "edge_cents", place, "shares: %{x:.3g}, %{y:.3f} cents")
     figure.add_hline(y=FINEST_STEP_CENTS, line={"color": GREY, "dash": "dot", "width": 1.6})
     figure.update_layout(margin={"t": 140}, legend={"y": 1.09})
-    figure.update_xaxes(type="log", tickvals=[1, 10, 100, 1_000], title_text="shares traded")
+    figure.update_xaxes(type="log", tickvals=[0.1, 1, 10, 100, 1_000], title_text="shares traded")
     ticks = [10.0**power for power in range(-4, 3)]
     figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     return figure.update_yaxes(title_text="edge (cents per share)", col=1)
