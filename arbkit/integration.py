@@ -508,11 +508,12 @@ class ArbitrageExecutionEngine:
     # -- figures -------------------------------------------------------------------------------------------------
 
     def statistics(self) -> dict[str, Any]:
-        """Return the summary of all trades, per strategy too, and why entries are halted, if they are."""
+        """Return the summary of all trades, per strategy too, why entries are halted, if they are, and pairs held."""
         return {
             **self.metrics.get_summary(),
             "strategies": self.metrics.get_strategy_performance(),
             "halted": self.halted,
+            "capital": self._capital.summary(),
         }
 
     async def balances(self) -> dict[str, float]:

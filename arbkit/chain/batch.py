@@ -171,7 +171,7 @@ class BatchTransactionManager:
             except (FeeAboveCap, FundsMissing) as error:
                 if not signed:
                     raise
-                unsigned = {call.key: CallResult(call, Fate.REFUSED, is_final=True, reason=str(error)) for call in left}
+                unsigned = {call.key: _postponed(call, error) for call in left}
                 results = unsigned | results
                 break
             rounds, signed = rounds + 1 if again else 0, True
@@ -236,7 +236,7 @@ class BatchTransactionManager:
                 except (FeeAboveCap, FundsMissing, ChainUnavailable) as error:
                     if not sent and not results:
                         raise
-                    results[call.key] = CallResult(call, Fate.REFUSED, is_final=True, reason=str(error))
+                    results[call.key] = _postponed(call, error)
                 else:
                     sent.append((call, limit))
             for call, limit in sent:
@@ -270,6 +270,10 @@ class BatchTransactionManager:
         if done.fate is Fate.REVERTED and done.mined is not None:
             reason = await self.why(call, done.mined.block - 1) or await self._desk.revert_reason(done)
         return replace(_share(call, done, 0), reason=reason)
+
+
+def _postponed(call: Call, error: Exception) -> CallResult:
+    return CallResult(call, Fate.REFUSED, is_final=True, reason=str(error), postponed=True)
 
 
 def _without(calls: Sequence[Call], refused: Sequence[CallResult]) -> tuple[Call, ...]:

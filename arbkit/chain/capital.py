@@ -6,6 +6,7 @@ markets, what gas and locked money are worth, and what a redeem paid whose balan
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,12 +14,12 @@ from arbkit.chain.gas import GasFees, Urgency
 from arbkit.chain.gas_terms import TYPICAL_GAS
 from arbkit.chain.polygon_optimizer import PolygonOptimizer
 from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
-from arbkit.core.errors import ChainError, ConfigError, FeeAboveCap
+from arbkit.core.errors import ArbkitError, ChainError, ChainUnavailable, ConfigError, FeeAboveCap
 from arbkit.core.ports import Clock
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import NS_PER_S, Cash, Size
 from arbkit.settlement.desk import SettlementDesk
-from arbkit.settlement.intents import Intent
+from arbkit.settlement.intents import Intent, SettlementResult
 from arbkit.settlement.merging import MergeTerms, weigh_merge
 from arbkit.settlement.positions import Condition
 
@@ -74,6 +75,7 @@ class PolygonCapital:
         self._gas = dict(TYPICAL_GAS)  # until a call was made: then what the last one used
         self._fees: GasFees | str = "no gas price was seen yet"
         self._seen_at = 0
+        self._joining: list[tuple[Intent, asyncio.Future[SettlementResult]]] = []
 
     @property
     def pause_s(self) -> float:
@@ -123,7 +125,10 @@ class PolygonCapital:
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         """See `core.ports.Chain`."""
         wanted = self._wanted(intent)
-        (done,) = await self._desk.settle([wanted])
+        if self._polygon.fate_of(wanted.key) is None:
+            done = await self._together(wanted)
+        else:
+            (done,) = await self._desk.settle([wanted])
         cash = done.collateral
         if done.fate is Fate.DONE and intent.work is Work.REDEEM and not cash:
             payout = await self.payout(intent.market)  # it was done before: the shares it took are those of the intent
@@ -131,7 +136,39 @@ class PolygonCapital:
         if done.gas_used:
             self._gas[intent.work] = done.gas_used
         gas = self._polygon.gas.dollars(done.gas_paid)
-        return CapitalResult(done.fate, cash, gas, done.gas_paid, done.reason, done.hash, done.as_expected)
+        return CapitalResult(
+            done.fate, cash, gas, done.gas_paid, done.reason, done.hash, done.as_expected, done.postponed
+        )
+
+    async def _together(self, wanted: Intent) -> SettlementResult:
+        """Settle what is wanted within half a look of each other at once: a Safe makes one transaction of it.
+
+        Whoever comes first asks for all. When it is cancelled, or nothing is signed, all hear of it and ask again.
+        """
+        answer: asyncio.Future[SettlementResult] = asyncio.get_running_loop().create_future()
+        self._joining.append((wanted, answer))
+        if len(self._joining) > 1:
+            return await answer
+        joined: list[tuple[Intent, asyncio.Future[SettlementResult]]] = []
+        try:
+            await asyncio.sleep(self.pause_s / 2)
+            joined, self._joining = self._joining, []
+            results = await self._desk.settle([one for one, _ in joined])
+        except BaseException as error:
+            joined, self._joining = (joined, self._joining) if joined else (self._joining, [])
+            told = (
+                error
+                if isinstance(error, ArbkitError)
+                else ChainUnavailable("it was asked for together, and that ended")
+            )
+            for _, waiting in joined[1:]:
+                if not waiting.done():
+                    waiting.set_exception(told)
+            raise
+        for (_, waiting), result in zip(joined[1:], results[1:], strict=True):
+            if not waiting.done():
+                waiting.set_result(result)
+        return results[0]
 
     def is_under_way(self, intent: CapitalIntent) -> bool:
         """See `core.ports.Chain`."""

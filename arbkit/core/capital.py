@@ -60,7 +60,8 @@ class CapitalResult:
     """What became of an intent, when nothing can change it any more.
 
     `cash` is what the collateral changed by, `gas` what was charged for it in dollars (`wei` in the chain's coin), also
-    where it took no effect. `as_expected` is false when balances moved otherwise than the call moves them.
+    where it took no effect. `as_expected` is false when balances moved otherwise than the call moves them; `postponed`
+    says that nothing was signed for want of money or nodes, so that it may be wanted again.
     """
 
     fate: Fate
@@ -70,6 +71,7 @@ class CapitalResult:
     reason: str = ""
     hash: str = ""
     as_expected: bool = True
+    postponed: bool = False
 
 
 class Payout(NamedTuple):

@@ -52,7 +52,8 @@ class Fate(StrEnum):
 class CallResult:
     """What became of one call, and what its share of the gas was.
 
-    `reason` is the contract's own, decoded, where it reverted. `paid` is in wei; in a batch, the call's even share.
+    `reason` is the contract's own, decoded, where it reverted. `postponed` is a refusal for want of money or nodes and
+    not by the contract: nothing was signed, and it may be asked for again. `paid` is in wei; in a batch, the call's even share.
     Until `is_final` a reorganisation can still change everything.
     """
 
@@ -64,6 +65,7 @@ class CallResult:
     block: int = 0
     gas_used: int = 0
     paid: int = 0
+    postponed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

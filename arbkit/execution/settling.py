@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from arbkit.core.capital import ACCOUNT, CapitalIntent, CapitalResult, Offer, Payout, paired_market
 from arbkit.core.config import ExecutionConfig
@@ -106,6 +107,12 @@ class Settling:
     def open(self) -> tuple[str, ...]:
         """Return what has no end yet, in words."""
         return tuple(f"{intent.key}: {_said(intent)} is under way" for intent in self.capital.open.values())
+
+    def summary(self) -> dict[str, Any]:
+        """Return pairs that are held by market (in shares), what is under way or waits for a person, gas in dollars."""
+        pairs = {market: held.size / MICRO for market, held in self.capital.pairs.items()}
+        gas = self.capital.gas / MICRO
+        return {"pairs": pairs, "under_way": list(self.capital.open), "failed": dict(self.capital.failed), "gas": gas}
 
     # -- wanting -------------------------------------------------------------------------------------------------
 
@@ -264,7 +271,7 @@ class Settling:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_S)
             else:
-                self._end(intent, result, again=False)
+                self._end(intent, result, again=result.postponed)
 
     def _end(self, intent: CapitalIntent, result: CapitalResult, *, again: bool) -> None:
         """Take down what became of an intent: on record, in cash and shares, and against the limits."""

@@ -263,4 +263,5 @@ def _told(intent: Intent, result: CallResult, collateral: int, *, as_expected: b
         gas_paid=result.paid,
         collateral=Cash(collateral),
         as_expected=as_expected,
+        postponed=result.postponed,
     )

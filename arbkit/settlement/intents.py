@@ -128,3 +128,4 @@ class SettlementResult:
     gas_paid: int = 0  # wei
     collateral: Cash = Cash(0)
     as_expected: bool = True
+    postponed: bool = False  # refused for want of money or nodes, not by a contract

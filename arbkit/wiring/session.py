@@ -24,7 +24,7 @@ class Exit(IntEnum):
 
     FLAT = 0  # nothing is open
     REFUSED = 1  # it could not start, or could not keep its record
-    OPEN = 3  # orders, lopsided legs or unsettled fills remain: they are on record, and resumed at the next start
+    OPEN = 3  # orders, lopsided legs, unsettled fills or moving capital remain: they are on record, and resumed at the next start
 
 
 async def run_session(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
 
 from arbkit.backtest.mock_platform import MockFeed, MockPlatform
-from arbkit.chain.capital import ChainMarket, LockTerms
+from arbkit.chain.capital import ChainMarket, LockTerms, PolygonCapital
 from arbkit.chain.gas import GasConfig
 from arbkit.chain.signing import Signer
 from arbkit.core.config import ExecutionConfig
@@ -135,10 +135,9 @@ class Cycle:
         self.venue.set_book(NO, bids=[("0.53", "200")], asks=[("0.55", "100")])
         self.engine: Any = None
 
-    @asynccontextmanager
-    async def running(self, terms: LockTerms = PAYS, **engine: Any) -> AsyncIterator[ArbitrageExecutionEngine]:
-        """One process: an account and an engine, taken up from the journal as it is, and ended."""
-        opened = capital_on_polygon(
+    def account(self, terms: LockTerms = PAYS) -> AbstractAsyncContextManager[PolygonCapital]:
+        """Open the account, taken up from the journal as it is."""
+        return capital_on_polygon(
             self.chain,
             Signer(KEY, 137, live=False),
             self.journal,
@@ -150,7 +149,11 @@ class Cycle:
             terms=terms,
             locks=self.locks,
         )
-        async with opened as capital:
+
+    @asynccontextmanager
+    async def running(self, terms: LockTerms = PAYS, **engine: Any) -> AsyncIterator[ArbitrageExecutionEngine]:
+        """One process: an account and an engine, taken up from the journal as it is, and ended."""
+        async with self.account(terms) as capital:
             self.engine = ArbitrageExecutionEngine(
                 {"alpha": self.venue},
                 self.feed,

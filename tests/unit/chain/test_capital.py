@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.chain.capital import LockTerms
-from arbkit.core.errors import ConfigError, JournalError
+from arbkit.core.capital import CapitalIntent
+from arbkit.core.errors import ChainUnavailable, ConfigError, FeeAboveCap, JournalError
 from arbkit.core.model import Outcome
-from arbkit.core.transaction import Fate
-from arbkit.core.units import MICRO
+from arbkit.core.transaction import Fate, Work
+from arbkit.core.units import MICRO, Size
 from arbkit.journal.lock import AccountLock
 from tests.chain.fake_chain import GWEI
 from tests.chain.rig_fake import ACCOUNT, START, virtual
-from tests.chain.token_chain import CONDITION, KEEPS, PAYS, Cycle
+from tests.chain.token_chain import CONDITION, KEEPS, MARKET, PAYS, Cycle
 
 HUNDRED = 100 * MICRO
 
@@ -231,3 +233,81 @@ def test_through_every_fault_of_a_chain_and_restarts_one_merge_is_made_and_nothi
     assert chain.merges() == 1
     nonces = [fact.get("nonce") for fact in cycle.facts("transaction.signed") if fact.get("work") == "merge"]
     assert len(set(nonces)) == 1
+
+
+# -- several at once -------------------------------------------------------------------------------------------------
+
+
+def merge(turn: int) -> CapitalIntent:
+    return CapitalIntent(Work.MERGE, "t", MARKET, Size(MICRO), Size(MICRO), turn)
+
+
+def holding_ten(folder: Path) -> Cycle:
+    """An account that holds ten pairs, to be settled for without an engine."""
+    cycle = Cycle(folder)
+    for token in CONDITION.tokens:
+        cycle.chain.give(token, 10 * MICRO)
+    return cycle
+
+
+def test_what_is_wanted_at_about_the_same_time_is_settled_together(tmp_path: Path) -> None:
+    cycle = holding_ten(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            results = await asyncio.gather(*(capital.settle(merge(turn)) for turn in range(3)))
+            assert [one.fate for one in results] == [Fate.DONE] * 3
+            again = await asyncio.gather(*(capital.settle(merge(turn)) for turn in range(3)))
+            assert [one.hash for one in again] == [one.hash for one in results]
+
+    virtual(main())
+    assert cycle.chain.merges() == 3
+    assert len({fact.get("block") for fact in cycle.facts("transaction.mined")}) == 1  # sent in one go
+
+
+def test_when_who_asks_for_all_is_cancelled_the_others_are_told_and_ask_again(tmp_path: Path) -> None:
+    cycle = holding_ten(tmp_path)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            for after_s in (0.1, 1.0):
+                first = asyncio.ensure_future(capital.settle(merge(0)))
+                await asyncio.sleep(0)
+                second = asyncio.ensure_future(capital.settle(merge(1)))
+                await asyncio.sleep(after_s)
+                first.cancel()
+                with pytest.raises(ChainUnavailable, match="asked for together"):
+                    await second
+            for turn in range(2):
+                assert (await capital.settle(merge(turn))).fate is Fate.DONE
+
+    virtual(main())
+    assert cycle.chain.merges() == 2
+
+
+def test_a_fee_above_the_cap_is_everybodys_and_nothing_is_signed(tmp_path: Path) -> None:
+    cycle = holding_ten(tmp_path)
+    cycle.chain.base = lambda _number: 600 * GWEI
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            await asyncio.sleep(5)
+            answers = await asyncio.gather(*(capital.settle(merge(turn)) for turn in range(3)), return_exceptions=True)
+            assert [type(one) for one in answers] == [FeeAboveCap] * 3
+
+    virtual(main())
+    assert cycle.facts("transaction.signed") == []
+
+
+def test_what_was_not_signed_in_a_row_of_calls_is_postponed_and_not_refused(tmp_path: Path) -> None:
+    cycle = holding_ten(tmp_path)
+    cycle.chain.balance = 10**16  # coin for one transaction
+
+    async def main() -> list[Any]:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            return list(await asyncio.gather(*(capital.settle(merge(turn)) for turn in range(2))))
+
+    first, second = virtual(main())
+    assert (first.fate, first.postponed) == (Fate.DONE, False)
+    assert (second.fate, second.postponed) == (Fate.REFUSED, True)
+    assert "POL" in second.reason
