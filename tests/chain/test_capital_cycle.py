@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from arbkit.backtest.mock_platform import Answer
+from arbkit.chain.capital import ChainMarket, PolygonCapital
 from arbkit.chain.gas import GWEI
+from arbkit.core.capital import CapitalIntent
+from arbkit.core.clock import LoopClock
 from arbkit.core.model import Outcome, TradeState
-from arbkit.core.transaction import Fate
+from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Size
+from arbkit.journal.store import JournalFile, read_journal, verify
 from arbkit.settlement.contracts import calldata
 from tests.chain.chain_venue import DELIVER, KEEPS, MARKET, NO, PAYS, YES, Cycle
 from tests.chain.conftest import Anvil
+from tests.chain.contracts import build
 
 pytestmark = pytest.mark.chain
 HUNDRED = 100 * MICRO
@@ -187,3 +193,39 @@ async def test_pairs_are_split_on_the_real_contracts_sold_and_the_rest_is_collat
         await cycle.check()
     assert [fact.key.partition(":")[0] for fact in cycle.facts("capital.done")] == ["split", "merge"]
     assert await world.held(world.us, world.conditions[0]) == (start + 3_600_000, 0, 0)
+
+
+async def test_a_safes_merges_that_are_wanted_together_are_one_transaction(anvil: Anvil) -> None:
+    world = await build(anvil, questions=3)
+    await world.stock(100 * MICRO)
+    await world.deliver(world.safe.address, world.conditions, 10 * MICRO)
+    markets = {f"alpha:{at}": ChainMarket(condition=one) for at, one in enumerate(world.conditions)}
+    ten = Size(10 * MICRO)
+    async with world.polygon(safe=True) as polygon, world.mining():
+        before = await world.balance(polygon.holder)
+        capital = PolygonCapital(polygon, world.settle(polygon), markets, LoopClock(), live=False)
+        wanted = [CapitalIntent(Work.MERGE, "t", market, ten, ten, turn) for turn, market in enumerate(markets)]
+        results = await asyncio.gather(*(capital.settle(one) for one in wanted))
+        assert [(one.fate, one.cash, one.as_expected) for one in results] == [(Fate.DONE, ten, True)] * 3
+        assert len({one.hash for one in results}) == 1
+        assert await world.balance(polygon.holder) == before + 3 * ten
+
+
+async def test_the_cycle_on_a_durable_journal_closes_over_two_processes(anvil: Anvil, tmp_path: Path) -> None:
+    cycle = await Cycle.build(anvil)
+    world = cycle.world
+    start = await world.balance(world.us)
+    path, locks = tmp_path / "main.journal", tmp_path / "locks"
+    with JournalFile(path, account="main", locks=locks) as world.journal:
+        async with cycle.running():
+            await cycle.trade()
+            cycle.mines = False
+            await cycle.until("transaction.signed")
+    cycle.mines = True
+    with JournalFile(path, account="main", locks=locks) as world.journal:
+        async with cycle.running():
+            await cycle.until("capital.done")
+            await cycle.check()
+    assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+    assert verify(path)[1] > 0
+    assert [fact.fact for fact in read_journal(path)].count("transaction.final") == 1
