@@ -28,11 +28,12 @@ from arbkit.core.model import (
 )
 from arbkit.core.ports import BookFeed, Chain, Clock, Journal, LentJournal, Venue
 from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Cash, Size
+from arbkit.execution.no_chain import NoChain
 from arbkit.execution.planning import decided, undecided
 from arbkit.execution.reconcile import Reconciler
 from arbkit.execution.record import Record
 from arbkit.execution.recovery import replayed, until_heard
-from arbkit.execution.settling import NoChain, Settling
+from arbkit.execution.settling import Settling
 from arbkit.execution.split_first import SplitExecutor
 from arbkit.execution.supervisor import Supervisor
 from arbkit.execution.terms import Terms

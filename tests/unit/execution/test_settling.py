@@ -16,7 +16,7 @@ from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FeeAbov
 from arbkit.core.model import Outcome, TradeState
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Size
-from arbkit.execution.settling import NoChain
+from arbkit.execution.no_chain import NoChain
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.fold import fold
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
@@ -530,3 +530,23 @@ def test_a_replay_without_a_market_table_counts_the_same_pairs() -> None:
     rig.run(main())
     assert fold(rig.journal.facts).capital == rig.engine._capital.capital
     assert rig.engine._capital.capital.pairs[MARKET].size == 100 * MICRO
+
+
+def test_pairs_that_a_person_has_merged_by_hand_and_claimed_are_not_wanted_again() -> None:
+    rig = PairRig()
+    rig.chain.offer = Offer(Cash(0))
+
+    async def main() -> None:
+        await rig.trade()
+        for name in (YES, NO):  # by hand: 70 of the 100 pairs
+            rig.alpha.shares[rig.table.book(name).index] -= 70 * MICRO
+        rig.alpha.cash = Cash(rig.alpha.cash + 70 * MICRO)
+        await rig.engine.reconciler.compare_all()
+        await rig.engine.claim(MARKET)
+        await rig.engine.claim("alpha")
+        rig.chain.offer = Offer(Cash(1))
+        await asyncio.sleep(60)
+
+    rig.run(main())
+    assert [fact.get("yes") for fact in rig.facts("capital.intent")] == [30 * MICRO]
+    assert rig.held() == (0, 0)

@@ -16,7 +16,7 @@ from arbkit.core.errors import FeeAboveCap
 from arbkit.core.model import ExecutionResult, Health, Outcome, TradeState
 from arbkit.core.transaction import Fate
 from arbkit.core.units import MICRO, Cash, Size
-from arbkit.execution.settling import NoChain
+from arbkit.execution.no_chain import NoChain
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import virtual
 
