@@ -12,13 +12,14 @@ import pytest
 
 from arbkit.backtest.mock_platform import Answer
 from arbkit.core.capital import CapitalIntent, Offer, Payout
-from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FeeAboveCap, FundsMissing
+from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FeeAboveCap, FundsMissing, JournalError
 from arbkit.core.model import Outcome, TradeState
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.execution.no_chain import NoChain
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.fold import fold
+from arbkit.journal.memory import MemoryJournal
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import virtual
 
@@ -549,4 +550,54 @@ def test_pairs_that_a_person_has_merged_by_hand_and_claimed_are_not_wanted_again
 
     rig.run(main())
     assert [fact.get("yes") for fact in rig.facts("capital.intent")] == [30 * MICRO]
+    assert rig.held() == (0, 0)
+
+
+def test_a_journal_that_takes_no_intent_lets_nothing_be_wanted_and_says_so_once() -> None:
+    class Full(MemoryJournal):
+        full = False
+
+        def append(self, at: int, fact: str, key: str, **data: object) -> None:
+            if self.full and fact == "capital.intent":
+                raise JournalError("no room")
+            super().append(at, fact, key, **data)
+
+    rig = PairRig(journal=Full())
+
+    async def main() -> None:
+        rig.journal.full = True
+        await rig.trade()
+        await asyncio.sleep(100)
+        assert rig.chain.asked == []
+        rig.journal.full = False
+        await asyncio.sleep(40)
+
+    rig.run(main())
+    assert rig.alerts() == ["a merge of 100 pairs at alpha:m is postponed"]
+    assert rig.held() == (0, 0)
+
+
+def test_a_chain_that_does_not_say_how_a_market_pays_is_asked_again() -> None:
+    rig = PairRig()
+    rig.chain.offer = Offer(Cash(-1))
+
+    class Mute(MockChain):
+        async def payout(self, market: str) -> Any:
+            if self.silent:
+                raise ChainUnavailable(self.silent)
+            return await super().payout(market)
+
+    rig.chain = Mute(rig.alpha)
+    rig.chain.offer = Offer(Cash(-1))
+    rig.engine = rig.new_engine()
+
+    async def main() -> None:
+        await rig.trade()
+        rig.chain.silent, rig.chain.pays = "no node answers", Payout(1, 0, 1)
+        await asyncio.sleep(60)
+        assert rig.facts("capital.intent") == []
+        rig.chain.silent = ""
+        await asyncio.sleep(60)
+
+    rig.run(main())
     assert rig.held() == (0, 0)

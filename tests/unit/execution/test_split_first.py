@@ -12,11 +12,12 @@ import pytest
 from arbkit.backtest.mock_platform import Answer, MockFees, MockPlatform
 from arbkit.core.capital import Offer
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import FeeAboveCap
+from arbkit.core.errors import FeeAboveCap, JournalError
 from arbkit.core.model import ExecutionResult, Health, Outcome, TradeState
 from arbkit.core.transaction import Fate
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.execution.no_chain import NoChain
+from arbkit.journal.memory import MemoryJournal
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import virtual
 
@@ -306,3 +307,49 @@ def test_fees_are_taken_from_the_edge() -> None:
     rig = a_rig(platform=lambda name, table, cash: MockPlatform(name, table, cash, fees))
     result = sold(rig)
     assert (result.outcome, result.fees, result.pnl) == (Outcome.COMPLETED, 1_060_000, 4_940_000)
+
+
+def test_capital_that_is_being_moved_is_not_split_for_another_sale() -> None:
+    rig = a_rig()
+
+    async def main() -> tuple[ExecutionResult, ExecutionResult]:
+        first = asyncio.ensure_future(rig.engine.sell_both(rig.basket, HUNDRED))
+        await asyncio.sleep(1)
+        second = await rig.engine.sell_both(rig.basket, HUNDRED)
+        return await first, second
+
+    first, second = rig.run(main())
+    assert first.outcome is Outcome.COMPLETED
+    assert second.reason == "capital at alpha:m is being moved, or waits for a person"
+
+
+def test_an_error_that_nobody_expects_splits_nothing_and_halts_entries() -> None:
+    rig = a_rig()
+
+    class Broken(MockChain):
+        def gas_of(self, _work: Any) -> Any:
+            raise RuntimeError("broken")
+
+    rig.engine = rig.new_engine(Broken(rig.alpha))
+
+    async def main() -> str:
+        result = await rig.engine.sell_both(rig.basket, HUNDRED)
+        return result.reason
+
+    assert "RuntimeError: broken" in rig.run(main())
+    assert rig.facts("capital.intent") == []
+
+
+@pytest.mark.parametrize("fact", ["capital.intent", "trade.planned"])
+def test_a_journal_that_takes_neither_split_nor_plan_lets_nothing_be_sold(fact: str) -> None:
+    class Full(MemoryJournal):
+        def append(self, at: int, name: str, key: str, **data: object) -> None:
+            if name == fact:
+                raise JournalError("no room")
+            super().append(at, name, key, **data)
+
+    rig = a_rig(journal=Full())
+    result = sold(rig)
+    assert result.outcome is Outcome.REFUSED
+    assert "the journal does not take the" in result.reason
+    assert (rig.alpha.cash, rig.held()) == (1_000 * MICRO, (0, 0))
