@@ -6,7 +6,7 @@ gone. The engine that writes these facts and a replay of them hold equal values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -59,7 +59,7 @@ class Capital:
         if held.size > size:
             self.pairs[market] = held._replace(size=held.size - size)
 
-    def apply(self, fact: str, key: str, data: dict[str, Any]) -> None:
+    def apply(self, fact: str, key: str, data: Mapping[str, Any]) -> None:
         """Take one fact `capital.*`; KeyError or ValueError for one that cannot follow those before it."""
         _STEPS[fact](self, key, data)
 
@@ -67,7 +67,7 @@ class Capital:
         """Tell whether an intent of a market has no end yet."""
         return any(intent.market == market for intent in self.open.values())
 
-    def _intent(self, key: str, data: dict[str, Any]) -> None:
+    def _intent(self, key: str, data: Mapping[str, Any]) -> None:
         sizes = Size(data["yes"]), Size(data["no"])
         intent = CapitalIntent(Work(data["work"]), data["trade"], data["market"], *sizes, data["turn"])
         if intent.key != key or key in self.open:
@@ -75,7 +75,7 @@ class Capital:
         self.open[key] = intent
         self.count = max(self.count, intent.turn + 1)
 
-    def _done(self, key: str, data: dict[str, Any]) -> None:
+    def _done(self, key: str, data: Mapping[str, Any]) -> None:
         intent = self.open.pop(key)
         self.gas += data["gas"]
         if not Fate(data["fate"]).took_effect:
@@ -91,11 +91,11 @@ class Capital:
         if held is not None and intent.work is Work.MERGE and (left := held.size - intent.yes) > 0:
             self.pairs[intent.market] = held._replace(size=left)  # a trade that ended meanwhile has added to them
 
-    def _released(self, key: str, _data: dict[str, Any]) -> None:
+    def _released(self, key: str, _data: Mapping[str, Any]) -> None:
         self.failed.pop(key, None)
 
 
-_STEPS: dict[str, Callable[[Capital, str, dict[str, Any]], None]] = {
+_STEPS: dict[str, Callable[[Capital, str, Mapping[str, Any]], None]] = {
     "capital.intent": Capital._intent,
     "capital.done": Capital._done,
     "capital.released": Capital._released,
