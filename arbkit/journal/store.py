@@ -129,13 +129,17 @@ class JournalFile:
         self._lent = False
 
     def close(self) -> None:
-        """Write what is left and give the locks back; JournalError when something could not be kept."""
-        atexit.unregister(self.close)
+        """Write what is left and give the locks back; JournalError when something could not be kept.
+
+        Interrupted it keeps the locks for as long as it writes, and can be called again.
+        """
         try:
             self._writer.close()
         finally:
-            self._latest.close()
-            self._lock.release()
+            if self._writer.is_over:
+                atexit.unregister(self.close)
+                self._latest.close()
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -95,6 +95,7 @@ class GroupCommit:
         self._given_up = not disk.hold_back()
         if self._given_up:
             self.unhealthy = NO_ROOM
+        self._ended = threading.Event()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         # A daemon: a program that ends without `close` must end. JournalFile closes at the interpreter's exit.
@@ -124,6 +125,9 @@ class GroupCommit:
                 raise JournalError(self._refuses)
             self._taken += 1
             self._bodies.append(body)
+            if len(self._bodies) == self._buffer // 2:  # a burst without a pause: it is not waited for until it is full
+                self._urgent = True
+                self._changed.notify()
 
     async def durable(self, *, reducing: bool = False) -> None:
         """Wait until all that was appended is on the disk; JournalError when it is not, or not in time."""
@@ -152,11 +156,10 @@ class GroupCommit:
     def close(self) -> None:
         """Write what is there, as if reducing, and end; JournalError when something could not be kept."""
         with self._changed:
-            if self._closing:
-                return
             self._closing = True
             self._refuses = self._refuses or "the journal is closed"
             self._changed.notify()
+        self._ended.wait()  # whoever calls, and again after a Ctrl-C, by which `Thread.join` would be misled
         self._thread.join()
         self._disk.close()
         if self._bodies:
@@ -170,7 +173,18 @@ class GroupCommit:
             self._urgent = True
             self._changed.notify()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has ended: until then the file is its own."""
+        return self._ended.is_set()
+
     def _run(self) -> None:
+        try:
+            self._write_all()
+        finally:
+            self._ended.set()
+
+    def _write_all(self) -> None:
         ending = False
         while not ending:
             with self._changed:

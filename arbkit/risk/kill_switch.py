@@ -163,7 +163,7 @@ class KillFile:
     """
 
     def __init__(self, path: str | Path, disk: Disk | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - the same file wherever the process goes; a link is itself
         self.log_path = self.path.with_name(f"{self.path.name}.log")
         self._disk = disk or Disk()
         self._owed: _Owed | None = None

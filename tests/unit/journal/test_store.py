@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from arbkit.journal.codec import encode, fact_of, genesis, link
 from arbkit.journal.memory import MemoryJournal
 from arbkit.journal.store import JournalFile, read_journal, verify
 from arbkit.journal.table import BLOCK
-from tests.unit.journal.disks import open_journal, written_journal
+from tests.unit.journal.disks import FakeDisk, open_journal, written_journal
 from tests.unit.journal.test_codec import facts
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="mode bits and signals are those of POSIX")
@@ -512,3 +513,21 @@ def test_a_link_to_a_journal_is_that_journal(tmp_path: Path) -> None:
         assert journal.path == path
         with pytest.raises(JournalError, match="in use"):
             JournalFile(path, account="you", locks=tmp_path / "locks")
+
+
+def test_fault_P5_a_close_that_is_interrupted_keeps_the_account_and_is_finished_by_the_next(tmp_path: Path) -> None:
+    disk = FakeDisk()
+    disk.gate.clear()
+    journal = open_journal(tmp_path / "j.db", through=lambda _: disk)
+    journal.append(1, "engine.alert", "engine", what="a", why="b")
+    interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        journal.close()
+    interrupt.join()
+    with pytest.raises(JournalError, match="in use by this very process"):
+        open_journal(tmp_path / "j.db")
+    disk.gate.set()
+    journal.close()
+    assert len(disk.rows) == 1
+    open_journal(tmp_path / "j.db").close()

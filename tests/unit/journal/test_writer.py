@@ -149,6 +149,34 @@ async def test_a_closed_journal_is_not_durable(disk: FakeDisk) -> None:
     assert "closed" in await reason(writer)
 
 
+def test_whoever_closes_waits_until_the_last_record_is_kept(disk: FakeDisk) -> None:
+    writer = commits_to(disk)
+    disk.gate.clear()
+    writer.append(b"a")
+    first, second = (threading.Thread(target=writer.close) for _ in range(2))
+    first.start()
+    assert disk.entered.wait(10)
+    second.start()
+    second.join(0.05)
+    assert second.is_alive()
+    assert not writer.is_over
+    disk.gate.set()
+    first.join(10)
+    second.join(10)
+    assert (disk.bodies, writer.is_over, writer.pending) == ([b"a"], True, 0)
+
+
+def test_half_a_buffer_is_written_without_being_asked_for(disk: FakeDisk) -> None:
+    writer = commits_to(disk, buffer=8)
+    for number in range(3):
+        writer.append(b"%d" % number)
+    assert not disk.entered.wait(0.05)
+    writer.append(b"3")
+    assert disk.entered.wait(10)
+    writer.close()
+    assert disk.bodies == [b"0", b"1", b"2", b"3"]
+
+
 def test_closing_says_how_much_could_not_be_kept(disk: FakeDisk) -> None:
     writer = commits_to(disk)
     writer.append(b"x")

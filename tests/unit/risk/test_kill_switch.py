@@ -606,3 +606,13 @@ def test_a_flag_is_thrown_once_and_keeps_a_log() -> None:
     flag.engage("", AT + 3)
     assert flag.engaged() == "no reason was given"
     assert flag.log == [(AT, "engaged: stop"), (AT + 2, "released: seen"), (AT + 3, "engaged: no reason was given")]
+
+
+def test_a_switch_is_the_same_file_wherever_the_process_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    switch = KillFile("kill")
+    switch.engage("stop", 1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert switch.engaged() == "stop"
+    assert KillFile(tmp_path / "kill").engaged() == "stop"
