@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from arbkit.backtest.ledger import Payout
-from arbkit.backtest.terms import Resolution
+from arbkit.backtest.terms import REFUND, Resolution
 from arbkit.core.units import MICRO, proceeds
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def balances(
 ) -> tuple[Balance, ...]:
     """Return the account at its opening, at the end of each trade, and as markets of what it holds resolve and pay.
 
-    `results` in the order in which they ended. A refund is known to be cash when it is paid, and before that counts
-    what its baskets' floor does.
+    `results` in the order in which they ended; one balance for all that happens at one ns after the opening. A refund
+    is known to be cash when it is paid, and before that counts what its baskets' floor does.
     """
     account, found = _Account(opening.cash), [opening]
     events: list[tuple[int, int, ExecutionResult | Resolution | Payout]] = [
@@ -46,6 +46,8 @@ def balances(
     ]
     for at, _, event in sorted(events, key=lambda event: event[:2]):
         if account.hears(event):
+            if len(found) > 1 and found[-1].at == at:
+                found.pop()  # what is half paid at one moment was never the account's worth
             found.append(Balance(at, account.cash, account.locked()))
     return tuple(found)
 
@@ -58,7 +60,7 @@ class _Account:
         self._held: Counter[int] = Counter()  # shares by book, those of baskets and those left over
         self._paid: Counter[int] = Counter()  # shares by book that have been paid for
         self._baskets: dict[str, tuple[Basket, int]] = {}
-        self._worth: dict[int, int] = {}  # what a share pays, by resolved book
+        self._worth: dict[int, int] = {}  # what a share pays, by resolved book; REFUND until one is paid
 
     def hears(self, event: ExecutionResult | Resolution | Payout) -> bool:
         """Take an event down; False for one that concerns nothing that is held."""
@@ -68,6 +70,8 @@ class _Account:
         if isinstance(event, Payout):
             self.cash += event.amount
             self._paid[event.book] += event.shares
+            if self._worth.get(event.book, REFUND) == REFUND:  # rounded up: the floor of the other legs is certain
+                self._worth[event.book] = -(-event.amount * MICRO // event.shares)
             return True
         self.cash += event.cash - event.gas
         legs = event.trade.legs
@@ -88,8 +92,7 @@ class _Account:
 
     def _floor(self, basket: Basket, whole: int) -> int:
         """Return what the legs of a basket that are not resolved pay at least: its floor less what the others do."""
-        over = [book.index for book in basket.legs if self._worth.get(book.index, -1) >= 0 or self._paid[book.index]]
+        over = [worth for book in basket.legs if (worth := self._worth.get(book.index, REFUND)) != REFUND]
         if len(over) == len(basket.legs):
             return 0
-        known = sum(max(0, self._worth.get(book, 0)) for book in over)
-        return max(0, basket.floor - known) * whole // MICRO
+        return max(0, basket.floor - sum(over)) * whole // MICRO

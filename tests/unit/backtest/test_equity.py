@@ -6,19 +6,34 @@ import asyncio
 
 import pytest
 
-from arbkit.backtest.equity import Balance
+from arbkit.backtest.equity import Balance, balances
 from arbkit.backtest.habits import Habits
+from arbkit.backtest.ledger import Payout
 from arbkit.backtest.run import Portfolio, run_portfolio
 from arbkit.backtest.scan import scan_tape
 from arbkit.backtest.scenario import Scenario
-from arbkit.backtest.terms import REFUND, resolutions
+from arbkit.backtest.terms import REFUND, Resolution, resolutions
 from arbkit.backtest.world import Replay
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.model import ExecutionStrategy, Order, Outcome, Side, TimeInForce
-from arbkit.core.units import MICRO, Cash, Size
+from arbkit.core.model import (
+    ArbitrageOpportunity,
+    Basket,
+    ExecutionResult,
+    ExecutionStrategy,
+    Fill,
+    Kind,
+    MultiLegTrade,
+    Order,
+    OrderStatus,
+    Outcome,
+    Side,
+    TimeInForce,
+    TradeLeg,
+)
+from arbkit.core.units import MICRO, Cash, Price, Size
 from arbkit.detection.baskets import baskets
 from arbkit.history.tape import Tape
-from tests.builders import ASK, BID, TapeBuilder, a_market, a_table, cents, ms, shares
+from tests.builders import ASK, BID, TapeBuilder, a_market, a_table, cents, ms, replace, shares
 
 KNOWN = {
     "event": "game", "payout": Cash(MICRO), "exclusive": True, "exhaustive": True, "void": "half",
@@ -86,6 +101,52 @@ def test_markets_of_which_nothing_is_held_add_no_step() -> None:
     gone = TapeBuilder(a_table(a_market("a", **KNOWN), a_market("b", **KNOWN))).snapshot(0, [(30, 9)], [(52, 9)])
     gone.snapshot(1, [(30, 9)], [(49, 20)], book=2).resolution(2_000, 100).mark(3_000)
     assert run(gone.tape(), pays_s=0.0).equity == (Balance(ms(0), CASH, 0),)
+
+
+def three_legs() -> ExecutionResult:
+    """Ten shares each of three teams, for 0.40, 0.30 and 0.20: whole baskets whose floor is a dollar."""
+    books = a_table(*(a_market(team) for team in "abc")).books[::2]
+    legs = []
+    for number, (book, limit) in enumerate(zip(books, (40, 30, 20), strict=True)):
+        fill = Fill(f"t{number}", cents(limit), shares(10), Cash(0), 1, 1, False)
+        order = Order(f"o{number}", book, Side.BUY, cents(limit), shares(10), TimeInForce.FAK)
+        order = replace(order, status=OrderStatus.FILLED, fills=(fill,))
+        legs.append(TradeLeg(number, book, Side.BUY, shares(10), orders=(order,)))
+    basket = Basket("b", Kind.OUTCOMES, "e", books, Cash(MICRO), Size(1), Size(1))
+    opportunity = ArbitrageOpportunity("o", basket, 0, shares(10), Cash(0), Cash(0))
+    trade = MultiLegTrade("t", opportunity, ExecutionStrategy.MARKET, tuple(legs))
+    return ExecutionResult(trade, Outcome.COMPLETED, finished_at=10, cash=Cash(-9 * MICRO))
+
+
+def void_at(at: int, *books: int) -> list[Resolution]:
+    return [Resolution(at, book, Price(REFUND)) for book in books]
+
+
+def test_a_refunded_leg_is_cash_and_no_part_of_the_floor_any_more() -> None:
+    """Counted in both it would make four dollars from nothing."""
+    opening, paid = Balance(0, 100 * MICRO, 0), [Payout(25, 0, shares(10), Cash(4 * MICRO))]
+    course = balances(opening, [three_legs()], void_at(20, 0), paid)
+    assert [(at, cash + locked) for at, cash, locked in course] == [
+        (0, 100 * MICRO),
+        *((t, 101 * MICRO) for t in (10, 20, 25)),
+    ]
+    assert course[-1] == Balance(25, 95 * MICRO, 6 * MICRO)
+
+
+def test_a_refund_of_a_part_tells_what_the_rest_will_be_refunded() -> None:
+    """Three shares are settled and paid; the other seven count at the same price, and the floor is rounded down."""
+    paid = [Payout(25, 0, shares(3), Cash(1_000_000))]
+    last = balances(Balance(0, 100 * MICRO, 0), [three_legs()], void_at(20, 0), paid)[-1]
+    assert last == Balance(25, 92 * MICRO, 7 * 333_334 + 10 * (MICRO - 333_334))
+
+
+def test_what_happens_at_one_moment_is_one_balance_and_the_opening_stays() -> None:
+    paid = [Payout(25, 0, shares(10), Cash(4 * MICRO)), Payout(30, 2, shares(10), Cash(3 * MICRO))]
+    paid.append(Payout(30, 4, shares(10), Cash(2 * MICRO)))
+    course = balances(Balance(10, 100 * MICRO, 0), [three_legs()], [*void_at(20, 0), *void_at(30, 2, 4)], paid)
+    assert [one.at for one in course] == [10, 10, 20, 25, 30]
+    assert course[0] == Balance(10, 100 * MICRO, 0)
+    assert course[-1] == Balance(30, 100 * MICRO, 0)
 
 
 # -- void ----------------------------------------------------------------------------------------------------
