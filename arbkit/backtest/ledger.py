@@ -54,6 +54,7 @@ class Ledger:
     unsettled: dict[int, int] = field(default_factory=dict)  # bought shares by book
     resolved: dict[int, int] = field(default_factory=dict)  # payout of a share, or REFUND, by book
     spent: dict[int, int] = field(default_factory=dict)  # what the shares held of a book were bought for, without fees
+    provisional: dict[tuple[int, str, str], int] = field(default_factory=dict)  # book, order, fill: its part of `spent`
     payouts: list[Payout] = field(default_factory=list)
 
     @property
@@ -88,6 +89,8 @@ class Ledger:
     def book(self, order: Order, fill: Fill) -> None:
         """Move the money and the shares of one fill; one that is void moves nothing."""
         if fill.counts:
+            if order.side is Side.SELL and order.book.index in self.resolved:
+                self._take_back(order.book.index)  # the sale came first: what it sold was not there to be paid
             self._move(order, fill, 1)
             if fill.settlement is Settlement.PROVISIONAL and order.side is Side.BUY:
                 self.unsettled[order.book.index] = self.unsettled.get(order.book.index, 0) + fill.size
@@ -99,12 +102,13 @@ class Ledger:
             self.unsettled[order.book.index] -= fill.size
         if not fill.counts:
             self._move(order, fill, -1)
+        self.provisional.pop((order.book.index, order.client_id, fill.trade_id), None)
         self._pay(order.book.index, at)
 
     def resolve(self, book: int, payout: int, at: int) -> None:
         """Pay `payout` millionths a share for what is held of a book, at `at` ns and whenever more of it is settled.
 
-        REFUND pays what the shares were bought for, on average, without their fees.
+        REFUND pays what the shares were bought for, without their fees; of what was sold before, on average.
         """
         self.resolved[book] = payout
         self._pay(book, at)
@@ -112,36 +116,58 @@ class Ledger:
     def _move(self, order: Order, fill: Fill, sign: int) -> None:
         self.cash = Cash(self.cash + sign * money(order, fill))
         book, held, spent = order.book.index, self.held.get(order.book.index, 0), self.spent.get(order.book.index, 0)
-        if order.side is Side.BUY:
-            spent += sign * cost(fill.price, fill.size)
-        elif sign > 0:  # what leaves takes its part of the price with it
-            spent -= _part(spent, fill.size, held)
-        else:  # a sale that never was brings it back, at the average of what stayed
-            spent += spent * fill.size // held if held > 0 else proceeds(fill.price, fill.size)
-        self.spent[book], self.held[book] = spent, held + sign * order.side * fill.size
+        key = (book, order.client_id, fill.trade_id)
+        if sign < 0:  # what never was gives back just what it took: an average may have changed since
+            part = -self.provisional[key]
+        elif order.side is Side.BUY:
+            part = cost(fill.price, fill.size)
+        else:  # what leaves takes its part of the price with it
+            there, settled = self._settled(book)
+            part = -(_part(settled, fill.size, there) if fill.size <= there else _part(spent, fill.size, held))
+        if fill.settlement is Settlement.PROVISIONAL:
+            self.provisional[key] = part
+        self.spent[book], self.held[book] = spent + part, held + sign * order.side * fill.size
+
+    def _settled(self, book: int) -> tuple[int, int]:
+        """Return the shares of a book that are there for good, and what they were bought for."""
+        waiting = sum(part for (of, *_), part in self.provisional.items() if of == book and part > 0)
+        return self.held.get(book, 0) - self.unsettled.get(book, 0), max(0, self.spent.get(book, 0) - waiting)
 
     def _pay(self, book: int, at: int) -> None:
-        held = self.held.get(book, 0)
-        there = held - self.unsettled.get(book, 0)
+        there, spent = self._settled(book)
         if book in self.resolved and there > 0:
-            payout = self.resolved[book]
-            spent = self.spent.get(book, 0)
-            amount = Cash(spent * there // held) if payout == REFUND else proceeds(payout, there)
-            self.spent[book] = spent - _part(spent, there, held)
+            amount = Cash(spent) if self.resolved[book] == REFUND else proceeds(self.resolved[book], there)
+            self.spent[book] = self.spent.get(book, 0) - spent
             self.payouts.append(Payout(at, book, there, amount))
             self.held[book] -= there
             self.cash = Cash(self.cash + amount)
 
+    def _take_back(self, book: int) -> None:
+        """Undo what was paid for a book, as if it were not paid yet."""
+        for _, _, shares, amount in (payout for payout in self.payouts if payout.book == book):
+            self.held[book] = self.held.get(book, 0) + shares
+            self.spent[book] = self.spent.get(book, 0) + amount  # of a refund; nothing else is paid by it
+            self.cash = Cash(self.cash - amount)
+        self.payouts[:] = [payout for payout in self.payouts if payout.book != book]
+
     def check(self, opening: int, booked: Iterable[tuple[Order, Sequence[Fill]]]) -> None:
-        """Raise InvariantViolation unless opening cash, every fill and every payout, counted anew, give these balances."""
-        cash_then, held = opening, dict[int, int]()
+        """Raise InvariantViolation unless opening cash, every fill and every payout, counted anew, give these balances.
+
+        Nor may a book be refunded more than what all its shares were bought for.
+        """
+        cash_then, held, bought = opening, dict[int, int](), dict[int, int]()
         for order, fills in booked:
             for fill in (fill for fill in fills if fill.counts):
                 cash_then += money(order, fill)
                 held[order.book.index] = held.get(order.book.index, 0) + order.side * fill.size
+                if order.side is Side.BUY:
+                    bought[order.book.index] = bought.get(order.book.index, 0) + cost(fill.price, fill.size)
         for _, book, shares, amount in self.payouts:
             cash_then += amount
             held[book] = held.get(book, 0) - shares
+            bought[book] = bought.get(book, 0) - amount
+            if self.resolved[book] == REFUND and bought[book] < 0:
+                raise InvariantViolation(f"book {book} was refunded {-bought[book]} more than was paid for it")
         if cash_then != self.cash:
             raise InvariantViolation(f"cash is {self.cash}, its fills add up to {cash_then}")
         if {b: n for b, n in held.items() if n} != {b: n for b, n in self.held.items() if n}:

@@ -178,7 +178,6 @@ class SimulatedVenue:
     def _heard(self, record: Record, word: OrderReport, answer: asyncio.Future[OrderReport] | None) -> None:
         """Let the client learn what the venue said: a fill is learnt of when the first report of it arrives."""
         now, order = self._clock.now(), record.order
-        self._hear_payouts()
         for place, fill in enumerate(word.fills):
             if place == len(record.heard):
                 record.heard.append(structs.replace(fill, at=now))
@@ -188,6 +187,7 @@ class SimulatedVenue:
             elif fill.settlement in SETTLES[record.heard[place].settlement]:
                 record.heard[place] = structs.replace(record.heard[place], settlement=fill.settlement)
                 self._known.settle(order, fill, now)
+        self._hear_payouts()  # of what is held after these fills
         report = structs.replace(word, fills=tuple(record.heard[: len(word.fills)]), at=now)
         final = report.status in TERMINAL
         left = 0 if final else order.size - sum(fill.size for fill in record.heard)

@@ -39,6 +39,7 @@ class PlainOrder:
     reason: str = ""
     held: bool = False
     fills: list[list[Any]] = field(default_factory=list)  # price, size, settlement
+    gone: dict[int, int] = field(default_factory=dict)  # by sale: its part of what the shares were bought for
     reports: list[tuple[int, Word]] = field(default_factory=list)
 
     @property
@@ -274,9 +275,11 @@ class PlainVenue:
         if side > 0:
             self.bought[book] = bought + sign * money
         elif sign > 0:
-            self.bought[book] = bought - -(-bought * size // held)
+            there = held - self.unsettled.get(book, 0)
+            known.gone[place] = -(-(bought - self.waiting(book)) * size // there)
+            self.bought[book] = bought - known.gone[place]
         else:
-            self.bought[book] = bought + (bought * size // held if held else money)
+            self.bought[book] = bought + known.gone[place]
         self.held[book] = held + sign * side * size
 
     def pay(self, at: int) -> None:
@@ -300,8 +303,14 @@ class PlainVenue:
             held = self.held.get(book, 0)
             there = held - self.unsettled.get(book, 0)
             if there > 0:
-                bought = self.bought[book]
+                due = self.bought[book] - self.waiting(book)
                 self.refunds += isinstance(payout, str)
-                self.cash += bought * there // held if isinstance(payout, str) else payout * there // MICRO
-                self.bought[book] -= -(-bought * there // held)
+                self.cash += due if isinstance(payout, str) else payout * there // MICRO
+                self.bought[book] -= due
                 self.held[book] -= there
+
+    def waiting(self, book: int) -> int:
+        """Return what the buys of a book that are not settled yet have cost."""
+        buys = [o for o in self.orders.values() if o.order.side is Side.BUY and o.order.book.index == book]
+        fills = [fill for o in buys for fill in o.fills if fill[2] == "provisional"]
+        return sum(-(-price * size // MICRO) for price, size, _ in fills)

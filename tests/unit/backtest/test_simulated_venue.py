@@ -7,22 +7,26 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from arbkit.backtest.latency import LatencyModel
+from arbkit.backtest.habits import Habits
+from arbkit.backtest.latency import Constant, LatencyModel
 from arbkit.backtest.ledger import Ledger, rule_at, worst_cost
 from arbkit.backtest.matching import Match, OnMatch, Placed
 from arbkit.backtest.scenario import Scenario
 from arbkit.backtest.simulated_venue import SimulatedVenue
+from arbkit.backtest.terms import REFUND
 from arbkit.backtest.world import Replay, World
 from arbkit.books import meta as m
 from arbkit.core.errors import ConfigError, DataError, InvariantViolation, OrderRejected
-from arbkit.core.model import Fill, Order, OrderReport, OrderStatus, Side, TimeInForce
+from arbkit.core.model import Fill, Order, OrderReport, OrderStatus, Settlement, Side, TimeInForce
 from arbkit.core.ports import Venue
 from arbkit.core.units import MICRO, Cash, cost
 from arbkit.fees import FeeRule, rule
 from tests.builders import ASK, BID, START, TapeBuilder, a_market, a_table, cents, ms, shares
 
 FAK, GTC = TimeInForce.FAK, TimeInForce.GTC
+PROVISIONAL, CONFIRMED, VOIDED = Settlement.PROVISIONAL, Settlement.CONFIRMED, Settlement.VOIDED
 KALSHI = rule("kalshi-2026-07-07")
 
 
@@ -357,3 +361,98 @@ def test_a_fill_that_is_heard_of_after_its_market_was_paid_is_paid_at_once() -> 
     ledger.book(buy, a_fill(50, 2))
     assert (ledger.cash, ledger.held) == (11 * MICRO, {0: 0})
     ledger.check(10 * MICRO, [(buy, [a_fill(50, 2)])])
+
+
+def a_trade(key: str, side: Side, limit: int, size: int, settlement: Settlement = CONFIRMED) -> tuple[Order, Fill]:
+    """An order and its only fill."""
+    one = Order(key, a_table(a_market()).books[0], side, cents(limit), shares(size), FAK)
+    return one, structs.replace(a_fill(limit, size), trade_id=key, settlement=settlement)
+
+
+@pytest.mark.parametrize("more", [0, 10])
+@pytest.mark.parametrize("part", [4, 10])
+def test_a_sale_that_fails_after_a_refund_is_paid_back_what_the_shares_cost(part: int, more: int) -> None:
+    """Ten bought at 40, some sold at 60 and then not sold after all: the refund is four dollars, as without the sale."""
+    ledger = Ledger(Cash(100 * MICRO))
+    first, (sale, sold) = a_trade("b", Side.BUY, 40, 10), a_trade("s", Side.SELL, 60, part, PROVISIONAL)
+    ledger.book(*first)
+    ledger.book(sale, sold)
+    later = [a_trade("c", Side.BUY, 70, more)] if more else []
+    for one in later:  # dearer ones move the average of what stayed
+        ledger.book(*one)
+    ledger.resolve(0, REFUND, 5)
+    failed = structs.replace(sold, settlement=VOIDED)
+    ledger.settle(sale, failed, 6)
+    assert (ledger.cash, ledger.held, ledger.spent, ledger.provisional) == (100 * MICRO, {0: 0}, {0: 0}, {})
+    ledger.check(100 * MICRO, [(one, [fill]) for one, fill in [first, *later, (sale, failed)]])
+
+
+@pytest.mark.parametrize("sells", [0, 5])
+def test_a_refund_of_settled_shares_counts_nothing_of_a_match_that_may_still_fail(sells: int) -> None:
+    ledger = Ledger(Cash(100 * MICRO))
+    first, (dear, match) = a_trade("b", Side.BUY, 40, 10), a_trade("c", Side.BUY, 60, 10, PROVISIONAL)
+    ledger.book(*first)
+    ledger.book(dear, match)
+    sale = [a_trade("s", Side.SELL, 40, sells)] if sells else []
+    for one in sale:
+        ledger.book(*one)
+    ledger.resolve(0, REFUND, 5)
+    assert [(paid.shares, paid.amount) for paid in ledger.payouts] == [(shares(10 - sells), (10 - sells) * 400_000)]
+    failed = structs.replace(match, settlement=VOIDED)
+    ledger.settle(dear, failed, 6)
+    assert (ledger.cash, ledger.spent) == (100 * MICRO, {0: 0})
+    ledger.check(100 * MICRO, [(one, [fill]) for one, fill in [first, *sale, (dear, failed)]])
+
+
+def test_a_refund_of_more_than_was_paid_is_a_broken_invariant() -> None:
+    ledger, bought = Ledger(Cash(10 * MICRO)), a_trade("b", Side.BUY, 40, 10)
+    ledger.book(*bought)
+    ledger.spent[0] += 1
+    ledger.resolve(0, REFUND, 5)
+    with pytest.raises(InvariantViolation, match="refunded 1 more"):
+        ledger.check(10 * MICRO, [(bought[0], [bought[1]])])
+
+
+@pytest.mark.parametrize("sold", [3, 10])
+@pytest.mark.parametrize("payout", [REFUND, 0, 333_333, MICRO])
+def test_word_of_a_sale_that_comes_after_the_payout_changes_nothing(payout: int, sold: int) -> None:
+    buy, other, sell = (
+        a_trade("b", Side.BUY, 41, 10), a_trade("c", Side.BUY, 44, 7, PROVISIONAL), a_trade("s", Side.SELL, 60, sold)
+    )  # fmt: skip
+    accounts = []
+    for late in (False, True):
+        ledger = Ledger(Cash(100 * MICRO))
+        ledger.book(*buy)
+        ledger.book(*other)
+        if not late:
+            ledger.book(*sell)
+        ledger.resolve(0, payout, 5)
+        if late:
+            assert ledger.held == {0: shares(7)}
+            ledger.book(*sell)
+        confirmed = structs.replace(other[1], settlement=CONFIRMED)
+        ledger.settle(other[0], confirmed, 9)
+        ledger.check(100 * MICRO, [(buy[0], [buy[1]]), (other[0], [confirmed]), (sell[0], [sell[1]])])
+        accounts.append((ledger.cash, ledger.held, [paid[1:] for paid in ledger.payouts]))
+    assert accounts[0] == accounts[1]
+
+
+def test_a_message_that_comes_with_word_of_the_payout_is_booked_before_it() -> None:
+    """Bought and sold before the market was void; the report of the sale is the first word after the refund."""
+    table = a_table(a_market("m", resolution="void", void="refund"))
+    builder = TapeBuilder(table).snapshot(0, [(48, 10), (47, 5)], [(52, 10), (53, 20)]).trade(600, 50, 4, m.BUYER)
+    builder.resolution(700, 50).mark(5_000)
+    here = world(builder, habits={"venue": Habits(pays_s=0.0)}, latency={"report": Constant(400)})
+    venue = here.venues["venue"]
+
+    async def main() -> None:
+        await venue.submit(order(here, "b", Side.BUY, 52, 10))
+        resting = order(here, "s", Side.SELL, 49, 4, GTC)
+        await venue.submit(resting)
+        assert [len(report.fills) async for report in venue.reports(resting)] == [0, 1]
+        assert here.clock.now() == ms(1_000)
+        assert await venue.balance() == 10_000 * MICRO - 4 * cents(3)
+        assert await venue.positions() == {}
+
+    run(here, main)
+    assert venue._known.payouts == [(ms(700), 0, shares(6), 6 * cents(52))]
