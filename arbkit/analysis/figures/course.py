@@ -18,8 +18,8 @@ from arbkit.analysis.figures.style import (
 from arbkit.analysis.raw import MICRO, Raw
 from arbkit.analysis.span import caution
 
-SHADES = ("#08306b", "#2171b5", "#6baed6", "#c6b8a0", "#fdae6b", "#e6550d", "#8c2d04")
-MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "star", "triangle-right")
+SHADES = ("#08306b", "#2171b5", "#6baed6", "#c6b8a0", "#fdae6b", "#e6550d", "#8c2d04", "#4d0033")
+MARKS = ("triangle-left", "circle", "square", "diamond", "cross", "star", "triangle-right", "triangle-up")
 DASHED = ("solid", "dot", "dash", "dashdot", "longdash")
 MARKED = 60  # trades up to which each one gets a mark
 EQUITY = ["strategy", "latency_ms", "seed", "at", "cash", "locked", "equity"]

@@ -7,7 +7,7 @@ import pytest
 from arbkit.analysis import frames
 from arbkit.analysis.comparison import comparison_table, executable_table
 from arbkit.analysis.figures import CAPTIONS, costs, course, figures_of, fills
-from arbkit.analysis.span import queue_table
+from arbkit.analysis.span import QUEUES, queue_table
 from arbkit.backtest.equity import Balance, balances
 from arbkit.core.model import Outcome, Purpose
 from tests.unit.analysis.fakes import (
@@ -165,6 +165,12 @@ def test_a_horizon_at_which_no_mid_was_known_is_left_out():
     raw = three()
     made = costs.markout_table(replace(raw, cells=(replace(raw.cells[0], markouts=(marked(raw, mid=-1),)),)))
     assert len(made) == 0
+
+
+def test_no_two_models_of_one_comparison_look_alike():
+    shown = len(QUEUES) + 2  # each rule, and the hopeful one at both ends
+    assert len(set(course.SHADES)) == len(course.SHADES) >= shown
+    assert len(set(course.MARKS)) == len(course.MARKS) >= shown
 
 
 def test_the_queue_span_runs_from_the_most_cautious_model_to_the_most_hopeful(whole):
