@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arbkit.books.gate import health
+from arbkit.books.gate import NAMES, health_code
 from arbkit.books.ladder import ASK, BID, I64, Ladders
 from arbkit.core.compiled import compiled
 from arbkit.core.grid import Grid
@@ -42,9 +42,10 @@ def ladder_view(ladders: Ladders, book: Book, now: int, *, max_silence: int, gri
     one dollar minus its prices. `grid` and `fees` are those in force for this outcome now.
     """
     home = int(ladders.home[book.index])
-    bids, asks = (_standing(ladders, np.int64(book.index), np.int64(side)) for side in (BID, ASK))
-    at = int(ladders.seen[home])
-    return LadderView(book, health(ladders, book.index, now, max_silence), grid, fees, at, bids, asks)
+    room = np.empty((2, int(ladders.offset[home + 1] - ladders.offset[home]), 3), np.int64)
+    n_bids, n_asks, code = _shown(ladders, book.index, now, max_silence, room)
+    at, bids, asks = int(ladders.seen[home]), room[BID, :n_bids].copy(), room[ASK, :n_asks].copy()
+    return LadderView(book, NAMES[code], grid, fees, at, bids, asks)
 
 
 def _levels(rows: I64) -> list[Level]:
@@ -52,20 +53,21 @@ def _levels(rows: I64) -> list[Level]:
 
 
 @compiled
-def _standing(ladders, book, side):  # type: ignore[no-untyped-def]
-    """Return rows of (price, size, 1 if true) on one side of a book, best first."""
+def _shown(ladders, book, now, max_silence, room):  # type: ignore[no-untyped-def]
+    """Fill `room` with both sides of a book; return how many rows of bids and of asks, and the code of its health."""
+    bids = _standing(ladders, book, BID, room[BID])
+    return bids, _standing(ladders, book, ASK, room[ASK]), health_code(ladders, book, now, max_silence)
+
+
+@compiled
+def _standing(ladders, book, side, rows):  # type: ignore[no-untyped-def]
+    """Fill `rows` with (price, size, 1 if true) of one side of a book, best first; return how many."""
     home = ladders.home[book]
     flip = ladders.flip[book] == 1
     own = 1 - side if flip else side
     slot = ladders.top[own, home]
     step = -1 if own == 0 else 1
     end = ladders.offset[home] - 1 if own == 0 else ladders.offset[home + 1]
-    count = 0
-    if slot >= 0:
-        for i in range(slot, end, step):
-            if ladders.size[own, i] > ladders.taken[own, i]:
-                count += 1
-    rows = np.empty((count, 3), np.int64)
     n = 0
     if slot >= 0:
         for i in range(slot, end, step):
@@ -75,4 +77,4 @@ def _standing(ladders, book, side):  # type: ignore[no-untyped-def]
                 rows[n, 1] = there
                 rows[n, 2] = 0 if ladders.low[own, i] else 1
                 n += 1
-    return rows
+    return n

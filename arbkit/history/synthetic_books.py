@@ -58,6 +58,7 @@ class World(NamedTuple):
     shares: NDArray[np.int64]  # [market, side, cents] what stands there
     core: NDArray[np.int64]  # [market, side] cents
     mode: NDArray[np.int64]  # [1] 1: an episode is open
+    gone: NDArray[np.int64]  # [cents] what the move of the moment took out
     used: NDArray[np.int64]  # [rows written, uniforms used, normals used, event]
     uniform: NDArray[np.float64]
     normal: NDArray[np.float64]
@@ -78,6 +79,7 @@ def play(
         shares=np.zeros((2, 2, 101), np.int64),
         core=np.array([[49, 51], [49, 51]], np.int64),
         mode=np.zeros(1, np.int64),
+        gone=np.zeros(101, np.int64),
         used=np.zeros(4, np.int64),
         uniform=rng.random(6 * len(kind) + 64 * moves),
         normal=rng.standard_normal(2 * len(kind) + 64 * moves),
@@ -202,16 +204,26 @@ def _background(world, market, trade_share):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _is_empty(world, market):  # type: ignore[no-untyped-def]
+    for side in range(2):
+        for total in world.shares[market, side]:
+            if total > 0:
+                return False
+    return True
+
+
+@compiled
 def _move(world, market, bid, ask, sweep):  # type: ignore[no-untyped-def]
     """Bring a market's core to (bid, ask) in one message: what is in the way goes, what is missing comes.
 
     With `sweep` the levels in the way were taken by trades, of which the last may have been partly cancelled: their
     prints follow, each as a message of its own.
     """
-    gone = np.zeros(101, np.int64)
+    gone = world.gone
+    gone[:] = 0
     up = bid >= world.core[market, BID]
     fresh = max(abs(bid - world.core[market, BID]), abs(ask - world.core[market, ASK]))  # levels nobody quoted yet
-    if world.shares[market].max() == 0:
+    if _is_empty(world, market):
         fresh = DEPTH
     swept = ASK if up else BID
     for cents in range(1, 100):

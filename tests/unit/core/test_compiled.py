@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+import numba
+import numpy as np
 import pytest
 
 import arbkit.core.compiled as module
@@ -88,8 +91,33 @@ def test_the_cache_stands_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_the_users_own_cache_folder_stays_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import numba
-
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     assert module.compiled(edit) is not edit
     assert str(tmp_path) == numba.config.CACHE_DIR
+
+
+class Pair(NamedTuple):
+    one: np.ndarray
+    other: np.ndarray
+
+
+def second_of(pair: Pair, at: int) -> int:
+    return int(pair.other[at])
+
+
+def made(length: int) -> np.ndarray:
+    return np.zeros(length, np.int64)
+
+
+def test_compiled_code_counts_no_references_to_the_arrays_it_borrows() -> None:
+    code = numba.njit(second_of)
+    borrowed = numba.njit(**{**module.OPTIONS, "cache": False})(second_of)  # of cached code nothing can be seen
+    pair = Pair(np.arange(3), np.arange(3, 6))
+    assert code(pair, 1) == borrowed(pair, 1) == 4
+    assert "NRT_decref" in "".join(code.inspect_llvm().values())
+    assert "NRT_" not in "".join(borrowed.inspect_llvm().values())
+
+
+def test_compiled_code_that_makes_an_array_of_its_own_is_refused() -> None:
+    with pytest.raises(numba.TypingError):
+        module.compiled(made)(3)
