@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arbkit.backtest.levels import put_level
 from arbkit.backtest.loop import END
-from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, slot_of
-from arbkit.books.meta import KIND_LEVEL, KIND_MASK, LAST, LOWER, SIDE_BID, SIDE_MASK, SIDE_SHIFT
+from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied
+from arbkit.books.meta import LAST
 from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from
-from arbkit.core.compiled import compiled
+from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import NS_PER_S
 
 REARM_NS = NS_PER_S  # a basket that opens again within it continues its episode (design, section 2)
@@ -21,24 +20,13 @@ REARM_NS = NS_PER_S  # a basket that opens again within it continues its episode
 @compiled
 def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
     """Apply rows start..stop as received, up to `until` ns; return the next."""
-    at, venue, books, metas, prices, sizes = (
-        columns.at, columns.venue, columns.book, columns.meta, columns.price, columns.size,
-    )  # fmt: skip
-    offset, price_of, totals, low, taken = ladders.offset, ladders.price, ladders.size, ladders.low, ladders.taken
-    tops, setters, seen, lags = ladders.top, ladders.message, ladders.seen, ladders.lag
-    alive, stream = ladders.alive, ladders.stream
+    at, venue, metas = columns.at, columns.venue, columns.meta
     message, i = start, start
     while message > 0 and metas[message - 1] & LAST == 0:
         message -= 1
     while i < stop and at[i] <= until:
-        book, meta = np.int64(books[i]), np.int64(metas[i])
-        if meta & KIND_MASK == KIND_LEVEL:  # nearly every row: without a detour by way of the named tuple
-            side = 0 if (meta & SIDE_MASK) >> SIDE_SHIFT == SIDE_BID else 1
-            slot, lower = slot_of(offset, price_of, book, np.int64(prices[i])), meta & LOWER != 0
-            put_level(offset, totals, low, taken, tops, setters, book, side, slot, sizes[i], lower, message, hopeful)
-            seen[book], lags[book], alive[stream[book]] = at[i], at[i] - venue[i], at[i]
-        else:
-            apply_row(ladders, at[i], at[i] - venue[i], book, meta, np.int64(prices[i]), sizes[i], message, hopeful)
+        book, meta, price = np.int64(columns.book[i]), np.int64(metas[i]), np.int64(columns.price[i])
+        apply_row(ladders, at[i], at[i] - venue[i], book, meta, price, columns.size[i], message, hopeful)
         i += 1
         if meta & LAST:
             message = i
@@ -68,7 +56,7 @@ def _silenced(ladders, baskets, rules, watch, episodes, now):  # type: ignore[no
             shuts(watch, k)
 
 
-@compiled
+@inlined
 def _judged(ladders, baskets, rules, watch, episodes, k, now, row, room):  # type: ignore[no-untyped-def]
     """Judge basket k at a boundary; return whether it opened just now."""
     verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arbkit.backtest.levels import put_level
 from arbkit.backtest.queue import (
     BEYOND,
     CLOSED,
@@ -26,7 +25,7 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, slot_of
+from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, set_level, slot_of
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -324,29 +323,25 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
     """Apply rows start..stop of the venue's order, up to time `until`; stop behind the first that matches.
 
     `concerns` counts, per book, the resting orders its rows may touch. Returns (next place, matches noted, 1 if the
-    next row is later than `until`); all matches noted belong to one row. Fields of named tuples are read once, before
-    the loop: reading them per row costs several times what a row does.
+    next row is later than `until`); all matches noted belong to one row.
     """
-    ladders, set_by, drop, drop_at = books.ladders, books.set_by, books.drop, books.drop_at
-    offset, price_of, totals, low, taken = ladders.offset, ladders.price, ladders.size, ladders.low, ladders.taken
-    tops, setters, known, seen = ladders.top, ladders.message, ladders.known, ladders.seen
-    alive, stream = ladders.alive, ladders.stream
-    times, number, metas, prices, sizes = columns.at, columns.book, columns.meta, columns.price, columns.size
+    ladders, drop, drop_at = books.ladders, books.drop, books.drop_at
     order, plain = columns.order, len(columns.order) == 0
     for i in range(start, stop):
         row = i if plain else order[i]
-        at = times[row]
+        at = columns.at[row]
         if at > until:
             return i, 0, 1
-        book, meta, price, size = np.int64(number[row]), np.int64(metas[row]), np.int64(prices[row]), sizes[row]
+        book, meta = np.int64(columns.book[row]), np.int64(columns.meta[row])
+        price, size = np.int64(columns.price[row]), columns.size[row]
         ours = count if concerns[book] else 0
         if meta & KIND_MASK == KIND_LEVEL:
             side = 0 if (meta & SIDE_MASK) >> SIDE_SHIFT == SIDE_BID else 1
-            slot, lower = slot_of(offset, price_of, book, price), meta & LOWER != 0
-            before, bound = totals[side, slot], low[side, slot]
-            put_level(offset, totals, low, taken, tops, setters, book, side, slot, size, lower, row, hopeful)
-            seen[book], alive[stream[book]], set_by[side, slot] = at, at, row
-            if known[book] == 0:
+            slot = slot_of(ladders.offset, ladders.price, book, price)
+            before, bound = ladders.size[side, slot], ladders.low[side, slot]
+            set_level(ladders, book, side, slot, size, meta & LOWER != 0, row, hopeful)
+            ladders.seen[book], ladders.alive[ladders.stream[book]], books.set_by[side, slot] = at, at, row
+            if ladders.known[book] == 0:
                 continue
             if size < before or bound:
                 fell = FAR if bound else before - size  # of a lower bound nobody knows by how much it fell

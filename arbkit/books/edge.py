@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arbkit.books.ladder import ASK, I64, U8, Ladders, walk
-from arbkit.core.compiled import compiled
+from arbkit.core.compiled import compiled, inlined
 from arbkit.core.model import Basket, Kind
 from arbkit.core.units import MICRO
 from arbkit.fees.arithmetic import order_fee_kernel
@@ -119,7 +119,7 @@ def proceeds_kernel(price, size):  # type: ignore[no-untyped-def]
     return price * (size // MICRO) + price * (size % MICRO) // MICRO
 
 
-@compiled
+@inlined
 def top_edge(ladders, baskets, k):  # type: ignore[no-untyped-def]
     """Return floor - sum of the best asks of basket k, millionths per share: no size can earn more than that.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from arbkit.books.ladder import Ladders
-from arbkit.core.compiled import compiled
+from arbkit.core.compiled import inlined
 from arbkit.core.model import Health
 
 # What the compiled side says; the place in NAMES is the code. The order is the order in which reasons are given.
@@ -11,7 +11,7 @@ OK, UNKNOWN, GAPPED, CLOSED, SILENT, CROSSED = range(6)
 NAMES = (Health.OK, Health.UNKNOWN, Health.GAPPED, Health.CLOSED, Health.SILENT, Health.CROSSED)
 
 
-@compiled
+@inlined
 def health_code(ladders, book, now, max_silence):  # type: ignore[no-untyped-def]
     """Return 0 when a book may price an order at `now` ns, else the first reason why not.
 

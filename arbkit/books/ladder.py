@@ -26,7 +26,7 @@ from arbkit.books.meta import (
     SIDE_MASK,
     SIDE_SHIFT,
 )
-from arbkit.core.compiled import compiled
+from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import MICRO
 
 I64 = npt.NDArray[np.int64]
@@ -86,23 +86,36 @@ def copied(ladders: Ladders) -> Ladders:
     return ladders._replace(**{name: getattr(ladders, name).copy() for name in moving})
 
 
-@compiled
+@inlined
 def slot_of(offset, price, book, value):  # type: ignore[no-untyped-def]
-    """Return the slot of a price in a book's ladder, or -1 when the recording never uses that price."""
-    low, high = offset[book], offset[book + 1]
-    end = high
+    """Return the slot of a price in a book's ladder, or -1 when the recording never uses that price.
+
+    Looks first where the price stands on an even grid, then ever further off, then halves what is between.
+    """
+    first, end = offset[book], offset[book + 1]
+    if first == end or value < price[first] or value > price[end - 1]:
+        return -1
+    at, far = first, 1
+    if value > price[first]:  # where it stands if every price of an even grid was used: only a place to begin at
+        at += np.int64((value - price[first]) * ((end - 1 - first) / (price[end - 1] - price[first])) + 0.5)
+    if price[at] < value:
+        while at + far < end and price[at + far] < value:
+            far *= 2
+        low, high = at + far // 2 + 1, min(at + far, end)
+    else:
+        while at - far >= first and price[at - far] >= value:
+            far *= 2
+        low, high = max(first, at - far + 1), at - far // 2
     while low < high:
         middle = (low + high) >> 1
         if price[middle] < value:
             low = middle + 1
         else:
             high = middle
-    if low < end and price[low] == value:
-        return low
-    return -1
+    return low if low < end and price[low] == value else -1
 
 
-@compiled
+@inlined
 def set_level(ladders, book, side, slot, total, lower, message, hopeful):  # type: ignore[no-untyped-def]
     """Set one level to a new total, keep the best up to date and settle what we took there.
 
@@ -146,7 +159,7 @@ def empty(ladders, book):  # type: ignore[no-untyped-def]
     ladders.top[1, book] = -1
 
 
-@compiled
+@inlined
 def apply_row(ladders, at, lag, book, meta, price, size, message, hopeful):  # type: ignore[no-untyped-def]
     """Apply one row: `at` ns on the clock of this view, `lag` the row's ts_recv - ts_venue, `message` its number.
 

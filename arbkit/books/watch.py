@@ -18,7 +18,7 @@ from arbkit.books.edge import Limits, edge_at, needed, top_edge
 from arbkit.books.gate import health_code
 from arbkit.books.ladder import ASK, I64, NEVER, U8, apply_row
 from arbkit.books.meta import LAST
-from arbkit.core.compiled import compiled
+from arbkit.core.compiled import compiled, inlined
 
 # Verdicts: 1 to 5 are the codes of `gate`
 OPEN, SHUT, UNSYNCHRONISED = 0, 6, 7
@@ -90,7 +90,7 @@ def fresh_watch(n_baskets: int) -> Watch:
     )
 
 
-@compiled
+@inlined
 def mark(watch, k, why):  # type: ignore[no-untyped-def]
     """Have basket k judged at the coming boundary."""
     if watch.marked[k] == 0:
@@ -160,7 +160,7 @@ def _settled(ladders, baskets, rules, watch, k, now):  # type: ignore[no-untyped
     return ladders.message[ASK, a] == ladders.message[ASK, b]
 
 
-@compiled
+@inlined
 def judge(ladders, baskets, rules, watch, k, now, room):  # type: ignore[no-untyped-def]
     """Return (verdict, net, gross) of basket k at `now`, edges at q_min; both 0 when it is not worth `min_edge`."""
     verdict, net, gross = OPEN, np.int64(0), np.int64(0)
@@ -187,7 +187,7 @@ def judge(ladders, baskets, rules, watch, k, now, room):  # type: ignore[no-unty
     return verdict, net, gross
 
 
-@compiled
+@inlined
 def apply_message(ladders, columns, start, stop, message, baskets, rules, watch):  # type: ignore[no-untyped-def]
     """Apply rows from `start` to the end of their message or to `stop`; return the next and 1 if the message ended.
 

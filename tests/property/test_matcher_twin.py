@@ -6,19 +6,16 @@ import os
 from random import Random
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbkit.backtest.levels import put_level
 from arbkit.backtest.matching import Matcher
 from arbkit.backtest.queue import NAMES, RULES
 from arbkit.backtest.tape_views import by_venue, twins, unknown_books
 from arbkit.backtest.terms import grids_by_venue
 from arbkit.backtest.venue_books import opened
 from arbkit.books import meta as m
-from arbkit.books.ladder import Ladders, fresh, set_level
 from arbkit.core.grid import Grid
 from arbkit.core.model import Order, OrderStatus, Side, TimeInForce
 from arbkit.core.units import Price
@@ -255,28 +252,3 @@ def _added(tape: Tape, book: int) -> int:
             added += max(0, size - totals.get(price, 0))
             totals[price] = size
     return added
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 4), st.booleans(), st.integers(0, 5)),
-        max_size=40,
-    ),
-    st.booleans(),
-)
-def test_the_two_ways_to_set_a_level_are_one_rule(sets: list[tuple[int, int, int, bool, int]], hopeful: bool) -> None:
-    """`take` of it is marked as ours after each: one side, slot, total, lower bound, take."""
-    one, other = (_six_levels() for _ in range(2))
-    for number, (side, slot, total, lower, take) in enumerate(sets):
-        set_level(one, 0, side, slot, total, lower, number, hopeful)
-        arrays = (other.offset, other.size, other.low, other.taken, other.top, other.message)
-        put_level(*arrays, 0, side, slot, total, lower, number, hopeful)
-        for ladders in (one, other):
-            ladders.taken[side, slot] = min(ladders.size[side, slot], ladders.taken[side, slot] + take)
-        assert all((a == b).all() for a, b in zip(one, other, strict=True))
-
-
-def _six_levels() -> Ladders:
-    none = np.zeros(1, np.int64)
-    return fresh(np.array([0, 6]), np.arange(6, dtype=np.int32), none, none, none.astype(np.uint8))
