@@ -10,7 +10,7 @@ before it lets time pass; what `view` shows follows the clock, never the scout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from arbkit.core.clock import LoopClock
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Side
+from arbkit.core.settled import settled
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.fees import FeeRule, rule
 
@@ -48,6 +49,8 @@ class _Question:
     rules: Rules
     room: Scratch
     armed: U8
+    scout_rows: Callable[..., tuple[int, int]]
+    open_already: Callable[..., int]
 
 
 class RecordedFeed:
@@ -80,6 +83,7 @@ class RecordedFeed:
         self._both, self._silence, self._settle, self._hopeful = both_clocks, max_silence, settle, hopeful
         self._grids, self._lag = grids or {}, lag
         self._clock = LoopClock()
+        self._forward = settled(forward, ladders, columns, 0, 0, 0, hopeful)
         self._question: _Question | None = None
         self._scout: Scout | None = None
         self._before: Scout | None = None  # the scout as it was before it ran ahead of orders that may still fill
@@ -120,7 +124,7 @@ class RecordedFeed:
         question = self._asked(baskets, min_edge)
         scout = self._catch_up(question, now)
         self._hit = self._before = None
-        k = open_already(
+        k = question.open_already(
             scout.ladders,
             question.arrays,
             question.rules,
@@ -183,13 +187,13 @@ class RecordedFeed:
             return
         while self.position < self._end and self._columns.at[self.position] <= now:
             stop = min(self.position + CHUNK_ROWS, self._end)
-            self.position = forward(self.ladders, self._columns, self.position, stop, now, self._hopeful)
+            self.position = self._forward(self.ladders, self._columns, self.position, stop, now, self._hopeful)
         self._held = now
 
     def _move_to(self, position: int) -> None:
         while self.position < position:
             stop = min(self.position + CHUNK_ROWS, position)
-            self.position = forward(self.ladders, self._columns, self.position, stop, END, self._hopeful)
+            self.position = self._forward(self.ladders, self._columns, self.position, stop, END, self._hopeful)
 
     def _asked(self, baskets: Sequence[Basket], min_edge: Cash) -> _Question:
         """Return the question in compiled form; it and the scout are kept while the baskets are among the known."""
@@ -203,10 +207,20 @@ class RecordedFeed:
             limits = Limits(int(min_edge), int(self._gross), int(EVERYTHING), NO_BOUND)
             rules = Rules(limits, self._silence, self._settle, int(self._both), int(self._hopeful))
             armed = np.zeros(len(everyone), np.uint8)
-            question = self._question = _Question(everyone, arrays, rules, scratch(self.ladders, arrays), armed)
             none = np.full(len(everyone), -1, np.int64)
             episodes = Episodes(none, np.full(len(everyone), NEVER, np.int64))
-            self._scout = Scout(copied(self.ladders), self.position, fresh_watch(len(everyone)), episodes)
+            scout = self._scout = Scout(copied(self.ladders), self.position, fresh_watch(len(everyone)), episodes)
+            room = scratch(self.ladders, arrays)
+            watched = (arrays, rules, scout.watch, episodes, armed)
+            question = self._question = _Question(
+                everyone,
+                arrays,
+                rules,
+                room,
+                armed,
+                settled(scout_rows, scout.ladders, self._columns, *watched, 0, 0, 0, room),
+                settled(open_already, scout.ladders, *watched, 0, 0, room),
+            )
         wanted = {basket.id for basket in baskets}
         question.armed[:] = [basket.id in wanted for basket in question.baskets]
         return question
@@ -238,7 +252,7 @@ class RecordedFeed:
         return None
 
     def _step(self, question: _Question, scout: Scout, armed: U8, stop: int, until: int) -> tuple[int, int]:
-        position, k = scout_rows(
+        return question.scout_rows(
             scout.ladders,
             self._columns,
             question.arrays,
@@ -251,7 +265,6 @@ class RecordedFeed:
             until,
             question.room,
         )
-        return int(position), int(k)
 
     def _opportunity(self, question: _Question, scout: Scout, k: int, now: int) -> ArbitrageOpportunity:
         basket, limits = question.baskets[k], question.rules.limits

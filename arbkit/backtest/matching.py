@@ -23,6 +23,7 @@ from arbkit.books.ladder import ASK, BID, NEVER
 from arbkit.books.watch import Columns
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.model import Order, OrderStatus, Side, TimeInForce
+from arbkit.core.settled import settled
 from arbkit.core.units import MICRO, Price, Size
 
 CHUNK_ROWS = 200_000  # rows per compiled call: about 50 ms at most, so that Ctrl-C works
@@ -107,6 +108,9 @@ class Matcher:
         self._orders, self._matches = np.zeros(8, ORDER), np.zeros(8, MATCH)
         self._concerns = np.zeros(len(books.twin), np.int64)
         self._room = np.zeros((4, int(np.diff(books.ladders.offset).max(initial=1))), np.int64)
+        moving = (self._orders, 0, self._concerns, rule, hopeful, self._matches)
+        self._step = settled(step, columns, 0, 0, 0, books, *moving)
+        self._taking = settled(take, books, 0, 0, 0, 0, 0, *self._room)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ class Matcher:
         """
         while self.position < self._end:
             stop = min(self.position + self._chunk, self._end)
-            self.position, found, later = step(
+            self.position, found, later = self._step(
                 self._columns,
                 self.position,
                 stop,
@@ -301,12 +305,12 @@ class Matcher:
     def _look(self, home: int, side: int, limit: int, want: int) -> tuple[int, int]:
         """Return (levels, shares) that an order of `side` would meet, taking nothing."""
         prices, sizes, rows, models = self._room
-        levels, total = take(self.books, home, 1 - side, limit, want, NOTHING, prices, sizes, rows, models)
+        levels, total = self._taking(self.books, home, 1 - side, limit, want, NOTHING, prices, sizes, rows, models)
         return int(levels), int(total)
 
     def _take(self, home: int, flip: bool, side: int, limit: int, want: int, need: int, at: int) -> tuple[Match, ...]:
         prices, sizes, rows, models = self._room
-        n, total = take(self.books, home, 1 - side, limit, want, need, prices, sizes, rows, models)
+        n, total = self._taking(self.books, home, 1 - side, limit, want, need, prices, sizes, rows, models)
         if total < need:
             return ()
         matches = []

@@ -33,6 +33,7 @@ from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened
 from arbkit.books.ladder import Ladders, copied
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import ConfigError, InvariantViolation
+from arbkit.core.settled import settled
 
 if TYPE_CHECKING:
     from arbkit.backtest.scenario import Scenario
@@ -171,6 +172,11 @@ class Replay:
         self.now = int(tape.rows.ts_recv[0]) if len(tape) else 0  # ns, without the scenario's feed lag
         self.ladders, self.position = unknown_books(tape), 0
         self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
+        self._received, self._by_venue, self._rows = received(tape), by_venue(tape), len(tape)
+        # what `step` asks of resting orders: there are none
+        self._nobody = np.zeros(1, ORDER), 0, np.zeros(len(self.books.twin), np.int64), 0, False, np.zeros(1, MATCH)
+        self._forward = settled(forward, self.ladders, self._received, 0, 0, 0, False)
+        self._step = settled(step, self._by_venue, 0, 0, 0, self.books, *self._nobody)
 
     def forward(self, row: int) -> None:
         """Move to the moment after row `row` was received; the venue has what it had done by then."""
@@ -184,7 +190,7 @@ class Replay:
         """Move to a time: everything received by then is known, and everything the venue had done by then."""
         if ns < self.now:
             raise InvariantViolation(f"a replay at {self.now} ns does not go back to {ns}")
-        self._receive(len(self.tape), ns)
+        self._receive(self._rows, ns)
         self.now = ns
         self._happen(ns)
 
@@ -220,18 +226,16 @@ class Replay:
         )
 
     def _receive(self, stop: int, until: int) -> None:
-        columns = received(self.tape)
-        while self.position < stop and columns.at[self.position] <= until:
+        while self.position < stop:
             end = min(self.position + CHUNK_ROWS, stop)
-            self.position = forward(self.ladders, columns, self.position, end, until, False)
+            self.position = self._forward(self.ladders, self._received, self.position, end, until, False)
+            if self.position < end:
+                break
 
     def _happen(self, until: int) -> None:
-        columns, total = by_venue(self.tape), len(self.tape)
-        nobody = np.zeros(len(self.books.twin), np.int64)
-        orders, matches = np.zeros(1, ORDER), np.zeros(1, MATCH)
         later = 0
-        while self.venue_position < total and not later:
-            end = min(self.venue_position + CHUNK_ROWS, total)
-            self.venue_position, _, later = step(
-                columns, self.venue_position, end, until, self.books, orders, 0, nobody, 0, False, matches
+        while self.venue_position < self._rows and not later:
+            end = min(self.venue_position + CHUNK_ROWS, self._rows)
+            self.venue_position, _, later = self._step(
+                self._by_venue, self.venue_position, end, until, self.books, *self._nobody
             )
