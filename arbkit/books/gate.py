@@ -1,8 +1,5 @@
 """Whether a book may price an order, and if not, why: only a known, uncrossed, open book on a live stream may."""
 
-import numpy as np
-
-from arbkit.books.ladder import Ladders
 from arbkit.core.compiled import inlined
 from arbkit.core.model import Health
 
@@ -29,8 +26,3 @@ def health_code(ladders, book, now, max_silence):  # type: ignore[no-untyped-def
     if bid >= 0 and ask >= 0 and ladders.price[bid] >= ladders.price[ask]:
         return CROSSED
     return OK
-
-
-def health(ladders: Ladders, book: int, now: int, max_silence: int) -> Health:
-    """Return the health of a book at `now`; times in ns."""
-    return NAMES[health_code(ladders, book, np.int64(now), np.int64(max_silence))]

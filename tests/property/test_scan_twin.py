@@ -9,7 +9,7 @@ from arbkit.backtest.received import received
 from arbkit.backtest.scan import ScanResult, scan_tape
 from arbkit.backtest.scout import Episodes, scout_rows
 from arbkit.books.edge import Limits, edge_at, largest_size, scratch
-from arbkit.books.gate import health
+from arbkit.books.gate import OK, health_code
 from arbkit.books.ladder import Ladders, advance, is_healthy
 from arbkit.books.meta import LAST
 from arbkit.books.view import LadderView, ladder_view
@@ -150,7 +150,7 @@ def test_live_books_are_asked_what_the_compiled_scan_is_asked(
     ladders.taken[:] = np.minimum(ladders.size, rng.choice([0, 0, 500_000], ladders.size.shape))
     now, room = int(columns.at[stop - 1]) + waited_ms * MS, scratch(ladders, arrays)
     for book in tape.markets.books:
-        assert (health(ladders, book.index, now, SILENCE) is Health.OK) == is_healthy(ladders, book.index, now, SILENCE)
+        assert (health_code(ladders, book.index, now, SILENCE) == OK) == is_healthy(ladders, book.index, now, SILENCE)
     for k, basket in enumerate(found):
         views = views_of(ladders, basket, now)
         enough, net, net_gross, exact = edge_at(ladders, arrays, k, basket.min_size, now, room)

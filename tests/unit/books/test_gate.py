@@ -2,13 +2,17 @@ import pytest
 
 from arbkit.backtest import tape_views
 from arbkit.books import meta as m
-from arbkit.books.gate import health
+from arbkit.books.gate import NAMES, health_code
 from arbkit.books.ladder import Ladders, advance, is_healthy
 from arbkit.core.model import Health
 from arbkit.history.tape import Tape
 from tests.builders import ASK, TapeBuilder, ms
 
 SILENCE = ms(60_000) - ms(0)
+
+
+def health(ladders: Ladders, book: int, now: int, max_silence: int) -> Health:
+    return NAMES[health_code(ladders, book, now, max_silence)]
 
 
 def seen(tape: Tape) -> Ladders:
