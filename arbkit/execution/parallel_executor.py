@@ -254,8 +254,8 @@ class ParallelExecutor(TradeDesk):
         if plans != self._plans:
             return "another trade began while free cash was asked for: the answers may be older than what it spends"
         views, basket, terms = self._views(trade), trade.opportunity.basket, self._terms
-        if reason := self._closing or self._record.halted or unhealthy(views):  # again: answers were waited for
-            return reason
+        if reason := self._closing or self._record.halted or self._in_doubt(trade) or unhealthy(views):
+            return reason  # looked at only now, or again: answers were waited for
         quote = basket_quote(views, basket, trade.size)
         if quote is None:
             return "the books no longer hold the size"
@@ -283,6 +283,15 @@ class ParallelExecutor(TradeDesk):
             return f"trade {trade.id} is running already"
         missing = [leg.book.venue for leg in trade.legs if leg.book.venue not in self._venues]
         return f"no venue is called {missing[0]!r}" if missing else misshapen(trade)
+
+    def _in_doubt(self, trade: MultiLegTrade) -> str:
+        """Return which order of another trade is unknown on one of these markets, or nothing: none is entered beside it."""
+        markets = {leg.book.market_name for leg in trade.legs}
+        for work in (*self._running.values(), *[work for work, _ in self._escalated.values()]):
+            for leg, order in work.unresolved():
+                if order.status is OrderStatus.UNKNOWN and leg.book.market_name in markets:
+                    return f"order {order.client_id} on {leg.book.name} is unknown"
+        return ""
 
     async def _free_cash(self, trade: MultiLegTrade) -> dict[str, Cash] | str:
         """Ask every venue of a trade at once for its free cash; a text says why one of them is unknown."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from arbkit.backtest.mock_platform import Answer
+from arbkit.backtest.mock_platform import Answer, MockPlatform
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import VenueUnavailable
 from arbkit.core.model import (
@@ -503,3 +503,32 @@ def test_an_entry_gives_way_to_an_order_of_another_trade_that_it_would_meet() ->
     result, second = virtual(main())
     assert result.outcome is Outcome.MISSED
     assert second.outcome is Outcome.COMPLETED
+
+
+class SlowStatus(MockPlatform):
+    """Takes a second for every question after an order."""
+
+    async def status(self, order: Order) -> OrderReport:
+        await asyncio.sleep(1.0)
+        return await super().status(order)
+
+
+def test_fault_V3_nothing_is_entered_on_a_market_while_an_order_of_another_trade_there_is_unknown() -> None:
+    rig = Rig()
+    rig.beta.__class__ = SlowStatus
+    rig.beta.script(NO_B, Answer(lost="silence"))
+
+    async def main() -> tuple[ExecutionResult, ExecutionResult, ExecutionResult]:
+        first = asyncio.ensure_future(executed(rig, "a"))
+        await asyncio.sleep(rig.executor._patience_s + 0.5)
+        assert "order a.1.entry.0 is unknown" in " ".join(rig.executor.open())
+        rig.alpha.set_book(YES_A, asks=[("0.40", "100")])
+        rig.beta.set_book(NO_B, asks=[("0.55", "100")])
+        beside = await executed(rig, "b")
+        ended = await first
+        return ended, beside, await executed(rig, "c")
+
+    ended, beside, after = virtual(main())
+    assert ended.outcome is Outcome.COMPLETED
+    assert (beside.outcome, beside.reason) == (Outcome.REFUSED, "order a.1.entry.0 on beta:m:no is unknown")
+    assert after.outcome is Outcome.COMPLETED
