@@ -107,6 +107,11 @@ class GroupCommit:
         """Records that are not durable yet."""
         return len(self._bodies)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has ended: until then the file is its own."""
+        return self._ended.is_set()
+
     def append(self, body: bytes) -> None:
         """Take one record; JournalError when it is closed or when too many wait for the disk, and from then on.
 
@@ -143,15 +148,11 @@ class GroupCommit:
             if loop not in self._asking:
                 self._asking[loop] = None
                 loop.call_soon(self._ask, loop)  # at the end of this turn: what other tasks append goes along
+        late = loop.call_later(self._patience_s, self._late, waiter)
         try:
-            async with asyncio.timeout(self._patience_s):
-                await waiter.answer
-        except TimeoutError:
-            slow = f"the disk has not answered for {self._patience_s:g} s"
-            with self._changed:
-                if goal > self._head.number:
-                    self._health(slow)
-            raise JournalError(slow) from None
+            await waiter.answer
+        finally:
+            late.cancel()
 
     def close(self) -> None:
         """Write what is there, as if reducing, and end; JournalError when something could not be kept."""
@@ -165,7 +166,12 @@ class GroupCommit:
         if self._bodies:
             raise JournalError(f"{len(self._bodies)} records were not kept: {self.unhealthy}")
 
-    # -- the thread ----------------------------------------------------------------------------------------------
+    def _late(self, waiter: _Waiter) -> None:
+        slow = f"the disk has not answered for {self._patience_s:g} s"
+        with self._lock:
+            if waiter.goal > self._head.number:
+                self._health(slow)
+        waiter.tell(slow)
 
     def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._changed:
@@ -173,10 +179,7 @@ class GroupCommit:
             self._urgent = True
             self._changed.notify()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the thread has ended: until then the file is its own."""
-        return self._ended.is_set()
+    # -- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
