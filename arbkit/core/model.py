@@ -344,8 +344,10 @@ class Order(Struct, frozen=True):
     is_final: bool = False  # likewise
 
     def __post_init__(self) -> None:
-        force_setattr(self, "filled", sum([fill.size for fill in self.fills if fill.counts]) if self.fills else 0)
-        force_setattr(self, "is_final", self.status in TERMINAL)
+        if self.fills or self.filled:
+            force_setattr(self, "filled", sum([fill.size for fill in self.fills if fill.counts]))
+        if (final := self.status in TERMINAL) is not self.is_final:
+            force_setattr(self, "is_final", final)
 
     @property
     def venue(self) -> str:
@@ -492,8 +494,9 @@ class TradeLeg(Struct, frozen=True):
     held: Size = Size(0)  # shares held now, undo orders included (bought minus sold): likewise
 
     def __post_init__(self) -> None:
-        force_setattr(self, "filled", sum([one.filled for one in self.orders if one.purpose is Purpose.ENTRY]))
-        force_setattr(self, "held", sum([one.side * one.filled for one in self.orders]))
+        if self.orders or self.filled or self.held:
+            force_setattr(self, "filled", sum([one.filled for one in self.orders if one.purpose is Purpose.ENTRY]))
+            force_setattr(self, "held", sum([one.side * one.filled for one in self.orders]))
 
     def entries(self) -> tuple[Order, ...]:
         return tuple(order for order in self.orders if order.purpose is Purpose.ENTRY)

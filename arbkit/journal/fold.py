@@ -99,6 +99,7 @@ class State:
     on_closed: Callable[[str], None] | None = None
     on_late: Callable[[MultiLegTrade], None] | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    baskets: dict[tuple[Any, ...], Basket] = field(default_factory=dict)  # by what plans state of them
     trades: dict[str, OpenTrade] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     sent_at: dict[str, int] = field(default_factory=dict)  # ns, by order: its last send on record, else its intent
@@ -189,9 +190,12 @@ class State:
             self.on_done(result)
 
     def _trade_of(self, key: str, data: Mapping[str, Any]) -> MultiLegTrade:
-        name, kind, event, floor, min_size, lot = data["basket"]
         books = tuple([self.books[leg[0]] for leg in data["legs"]])
-        basket = Basket(name, _kind(kind), event, books, floor, min_size, lot)
+        stated = (data["basket"], *[book.index for book in books])
+        basket = self.baskets.get(stated)
+        if basket is None:
+            name, kind, event, floor, min_size, lot = data["basket"]
+            basket = self.baskets[stated] = Basket(name, _kind(kind), event, books, floor, min_size, lot)
         opportunity = ArbitrageOpportunity(
             id=data["opportunity"],
             basket=basket,
