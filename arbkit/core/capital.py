@@ -101,8 +101,8 @@ def paired_market(trade: MultiLegTrade) -> str:
     if len(trade.legs) != 2:
         return ""
     one, other = (leg.book for leg in trade.legs)
-    market = f"{one.venue}:{one.market.id}"
-    return market if market == f"{other.venue}:{other.market.id}" and one.outcome != other.outcome else ""
+    market = one.market_name
+    return market if market == other.market_name and one.outcome != other.outcome else ""
 
 
 def split_orders(trade: MultiLegTrade, pairs: int, at: int) -> tuple[Order, ...]:

@@ -113,7 +113,7 @@ class Hearing:
         if after.excess > before.excess:
             broken = f"{after.client_id} was filled {after.filled}, more than the {after.size} asked for"
         if broken:
-            self._block(f"{after.venue}:{after.book.market.id}", broken)
+            self._block(after.book.market_name, broken)
             work.notes.append(broken)
 
     def _block(self, market: str, why: str) -> None:

@@ -313,7 +313,7 @@ class Reconciler:
             raise VenueUnavailable(f"the account moved while it was read: claim {name} again")
         more = []
         if name != venue:
-            books = [book.name for book in self._books.values() if f"{book.venue}:{book.market.id}" == name]
+            books = [book.name for book in self._books.values() if book.market_name == name]
             for book in books:
                 there = reading.shares.get(book, 0)
                 if change := there - self._ledger.shares.get(book, 0):

@@ -40,7 +40,7 @@ class Settling(CapitalDesk):
         books: Sequence[Book],
     ) -> None:
         super().__init__(chain, record, ledger, risk, config, clock, supervisor, books)
-        covered = dict.fromkeys(f"{book.venue}:{book.market.id}" for book in books)
+        covered = dict.fromkeys(book.market_name for book in books)
         self._markets = tuple(market for market in covered if chain.covers(market))
         self._trades: Callable[[], Sequence[MultiLegTrade]] = tuple
         self._is_blocked: Callable[[str], bool] = lambda _market: False
@@ -153,7 +153,7 @@ class Settling(CapitalDesk):
         return held_up or self._clock.now() < until
 
     def _is_traded(self, market: str) -> bool:
-        return any(f"{leg.book.venue}:{leg.book.market.id}" == market for t in self._trades() for leg in t.legs)
+        return any(leg.book.market_name == market for t in self._trades() for leg in t.legs)
 
     # -- splitting for a trade -----------------------------------------------------------------------------------
 

@@ -309,10 +309,10 @@ def test_the_section_tells_counts_beside_every_speed_and_where_the_time_goes() -
 
 
 def test_an_environment_that_cannot_be_made_says_why_without_naming_a_place(tmp_path: Path) -> None:
-    nowhere = f"looptime @ file://{environments.ROOT}/not-there.whl"
+    nowhere = str(environments.ROOT / "not-there")
     found = environments.environment("looptime", tmp_path, [nowhere])
     assert found.python is None
-    assert "not-there.whl" in found.why
+    assert "not-there" in found.why
     assert str(environments.ROOT) not in found.why
 
 
