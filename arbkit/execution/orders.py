@@ -23,7 +23,7 @@ from arbkit.core.errors import (
 from arbkit.core.model import Order, OrderStatus, Purpose, Side, TimeInForce, TradeLeg, TradeState
 from arbkit.core.ports import BookFeed, Clock, Venue
 from arbkit.core.units import MICRO, NS_PER_S, Price, Size
-from arbkit.execution.answer import answer, unless_cancelled
+from arbkit.execution.answer import answer, side_by_side, unless_cancelled
 from arbkit.execution.hearing import Hearing
 from arbkit.execution.record import Record
 from arbkit.execution.work import Sending, Work
@@ -94,7 +94,7 @@ class OrderDesk(Hearing):
 
     async def _together(self, work: Work, steps: Sequence[Coroutine[Any, Any, object]]) -> None:
         """Run the legs' coroutines at once; one that fails takes no other's outcome with it, and halts entries."""
-        for ended in await asyncio.gather(*steps, return_exceptions=True):
+        for ended in await side_by_side(steps):
             if isinstance(ended, Exception):
                 self._record.halt(f"{type(ended).__name__}: {ended}", ended)
                 work.notes.append(self._record.halted)

@@ -29,7 +29,7 @@ from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
 from arbkit.detection.sizing import basket_quote
 from arbkit.execution.accounting import fees_of_order, is_complete, is_even, lot_of, min_size_of, money_of
 from arbkit.execution.accounting import refused as refused_result
-from arbkit.execution.answer import answer, unless_cancelled
+from arbkit.execution.answer import answer, side_by_side, unless_cancelled
 from arbkit.execution.hybrid import Standing, crossing_size
 from arbkit.execution.limit import repriced, resting_limits
 from arbkit.execution.market import caps as market_caps
@@ -297,7 +297,7 @@ class ParallelExecutor(TradeDesk):
         """Ask every venue of a trade at once for its free cash; a text says why one of them is unknown."""
         names = list(dict.fromkeys(leg.book.venue for leg in trade.legs))
         free: dict[str, Cash] = {}
-        answers = await asyncio.gather(*[self._cash_at(name) for name in names], return_exceptions=True)
+        answers = await side_by_side([self._cash_at(name) for name in names])
         for name, found in zip(names, answers, strict=True):
             if isinstance(found, BaseException):
                 raise found
