@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class _Sums:
     """Running sums over trades, all integers."""
 
     trades: int = 0
-    outcomes: dict[str, int] = field(default_factory=lambda: {outcome.value: 0 for outcome in Outcome})
+    outcomes: Counter[str] = field(default_factory=Counter)
     size: int = 0
     intended: int = 0
     filled: int = 0
@@ -132,11 +132,27 @@ class _Sums:
     def add(self, one: ExecutionMetrics) -> None:
         self.trades += 1
         self.outcomes[one.outcome.value] += 1
-        for name in ("size", "intended", "filled", "slip", "edge_expected", "unwind_cost", "fees", "gas", "pnl"):
-            setattr(self, name, getattr(self, name) + getattr(one, name))
+        self.size += one.size
+        self.intended += one.intended
+        self.filled += one.filled
+        self.slip += one.slip
+        self.edge_expected += one.edge_expected
+        self.unwind_cost += one.unwind_cost
+        self.fees += one.fees
+        self.gas += one.gas
+        self.pnl += one.pnl
         if one.outcome is not Outcome.REFUSED:
             self.executed += 1
             self.execution_ns += one.execution_ns
+
+    @classmethod
+    def over(cls, parts: Iterable[_Sums]) -> _Sums:
+        """Return the sums over several."""
+        found = cls()
+        for part in parts:
+            for one in fields(cls):
+                setattr(found, one.name, getattr(found, one.name) + getattr(part, one.name))
+        return found
 
     def told(self) -> dict[str, Any]:
         """Return the figures for people; a rate over nothing is None."""
@@ -144,7 +160,7 @@ class _Sums:
         failed = self.outcomes["unwound"] + self.outcomes["escalated"]
         return {
             "trades": self.trades,
-            **self.outcomes,
+            **{outcome.value: self.outcomes[outcome.value] for outcome in Outcome},
             "success_rate": _ratio(done, self.trades),
             "failed_arbitrage_rate": _ratio(failed, self.trades),
             "fill_rate": _ratio(self.filled, self.intended),
@@ -175,20 +191,18 @@ class MetricsCollector:
         if history < 1:
             raise ConfigError(f"a history of {history} trades keeps nothing")
         self._recent: deque[ExecutionMetrics] = deque(maxlen=history)
-        self._all = _Sums()
         self._by_strategy = {strategy: _Sums() for strategy in ExecutionStrategy}
 
     def record_trade(self, result: ExecutionResult) -> ExecutionMetrics:
         """Take the figures of one trade into the sums and return them."""
         one = ExecutionMetrics.of(result)
         self._recent.append(one)
-        self._all.add(one)
         self._by_strategy[one.strategy].add(one)
         return one
 
     def get_summary(self) -> dict[str, Any]:
         """Return counts by outcome, rates and dollars over everything recorded."""
-        return self._all.told()
+        return _Sums.over(self._by_strategy.values()).told()
 
     def get_strategy_performance(self, strategy: ExecutionStrategy | None = None) -> dict[str, Any]:
         """Return the same per strategy, or of one strategy alone."""

@@ -531,6 +531,8 @@ class TradeLeg(Struct, frozen=True):
     def with_order(self, order: Order) -> TradeLeg:
         """Return the leg with a new order, or with the newer state of one it has."""
         for at, known in enumerate(self.orders):
+            if known is order:
+                return self
             if known.client_id == order.client_id:
                 return self.with_orders((*self.orders[:at], order, *self.orders[at + 1 :]))
         return self.with_orders((*self.orders, order))
@@ -596,6 +598,8 @@ class MultiLegTrade(Struct, frozen=True):
         return len({leg.held for leg in self.legs}) == 1
 
     def with_leg(self, leg: TradeLeg) -> MultiLegTrade:
+        if any([leg is old for old in self.legs]):  # noqa: C419 - in half the time
+            return self
         return self.with_legs(tuple([leg if leg.index == old.index else old for old in self.legs]))
 
     def with_legs(self, legs: tuple[TradeLeg, ...]) -> MultiLegTrade:

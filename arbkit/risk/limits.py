@@ -22,8 +22,8 @@ from arbkit.risk.exposure import exposure, exposure_of, largest_exposed
 from arbkit.risk.kill_switch import KillFlag, KillSwitch
 from arbkit.risk.oversize import oversized
 from arbkit.risk.pairs import PairBook
-from arbkit.risk.stakes import Stakes
-from arbkit.risk.state import GOING, Phase, Reservation, RiskState
+from arbkit.risk.stakes import Stakes, taken
+from arbkit.risk.state import GOING, Phase, Reservation, RiskState, is_closed
 
 __all__ = ["Refusal", "RiskLimits", "RiskManager", "RiskState", "exposure", "largest_exposed"]
 
@@ -138,6 +138,10 @@ class RiskManager:
         if found is None:
             return
         self._losses.book(found.intent_at, result.pnl - found.booked)
+        if found.phase is Phase.RUNNING and result.outcome is not Outcome.ESCALATED and is_closed(result.trade):
+            self._reserved.pop(result.trade.id)  # as below, and without what is counted only while it runs
+            self._stakes.add(taken(result.trade))
+            return
         found = found.tracked(result.trade)._replace(booked=result.pnl)
         if found.phase not in (Phase.ESCALATED, Phase.SEEN_TO):
             escalates = result.outcome is Outcome.ESCALATED

@@ -58,7 +58,7 @@ class Reservation(NamedTuple):
             exposed=exposure_of(trade, self.costs),
             open_orders=sum([is_open(order) for order in orders]),
             taken=taken(trade),
-            closed=all(order.is_final and order.is_settled for order in orders),
+            closed=is_closed(trade),
         )
 
     @property
@@ -76,6 +76,11 @@ class Reservation(NamedTuple):
     def slots(self) -> int:
         """Orders that it may have open at once."""
         return max(self.open_orders, len(self.costs) if self.phase is Phase.RUNNING else 0)
+
+
+def is_closed(trade: MultiLegTrade) -> bool:
+    """Tell whether no order of a trade can change any more."""
+    return all(order.is_final and order.is_settled for leg in trade.legs for order in leg.orders)
 
 
 @dataclass(frozen=True, slots=True)
