@@ -1,8 +1,9 @@
 """What time it is: read from the running loop, so that virtual time is the only time in a simulation."""
 
 import asyncio
-import time
+from asyncio import get_running_loop
 from collections.abc import Callable
+from time import monotonic_ns, time_ns
 
 
 class LoopClock:
@@ -18,18 +19,18 @@ class LoopClock:
         self._read: Callable[[], int] = self._carried  # what the time is read from while that loop runs
 
     def now(self) -> int:
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         if loop is not self._loop:
             self._loop, self._read = loop, getattr(loop, "time_ns", self._carried)
         return self._read()
 
     def jump(self) -> int:
         """Return wall clock minus this clock, ns: 0 in virtual time, and until somebody sets the wall clock."""
-        if getattr(asyncio.get_running_loop(), "time_ns", None) is not None:
+        if getattr(get_running_loop(), "time_ns", None) is not None:
             return 0
-        return time.time_ns() - self._carried()
+        return time_ns() - self._carried()
 
     def _carried(self) -> int:
         if self._anchor is None:
-            self._anchor = time.time_ns() - time.monotonic_ns()
-        return self._anchor + time.monotonic_ns()
+            self._anchor = time_ns() - monotonic_ns()
+        return self._anchor + monotonic_ns()

@@ -356,7 +356,10 @@ class Order(Struct, frozen=True):
     @property
     def standing(self) -> tuple[Fill, ...]:
         """The fills that were not voided."""
-        return tuple(fill for fill in self.fills if fill.counts)
+        for fill in self.fills:
+            if fill.settlement is Settlement.VOIDED:
+                return tuple(fill for fill in self.fills if fill.counts)
+        return self.fills
 
     @property
     def confirmed(self) -> Size:

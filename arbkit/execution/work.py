@@ -77,7 +77,11 @@ class Work:
         return leg
 
     def _has_unknown(self) -> bool:
-        return any(order.status is OrderStatus.UNKNOWN for leg in self.trade.legs for order in leg.orders)
+        for leg in self.trade.legs:
+            for order in leg.orders:
+                if order.status is OrderStatus.UNKNOWN:
+                    return True
+        return False
 
     def unresolved(self) -> list[tuple[TradeLeg, Order]]:
         """Return the orders that are not final on their venue's word."""
@@ -130,10 +134,11 @@ class Work:
 
         A state that knows fewer fills than what is there is an older one: InvariantViolation.
         """
-        known = [one for one in self.leg(leg.index).orders if one.client_id == order.client_id]
-        if known and len(order.fills) < len(known[0].fills):
-            raise InvariantViolation(f"{order.client_id}: {len(order.fills)} fills after {len(known[0].fills)}")
-        return self.put(self.leg(leg.index).with_order(order), now)
+        leg = self.trade.legs[leg.index]
+        for known in leg.orders:
+            if known.client_id == order.client_id and len(order.fills) < len(known.fills):
+                raise InvariantViolation(f"{order.client_id}: {len(order.fills)} fills after {len(known.fills)}")
+        return self.put(leg.with_order(order), now)
 
     def order(self, leg: TradeLeg, key: str) -> Order:
         """Return the newest state of one order of a leg."""

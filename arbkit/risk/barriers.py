@@ -34,6 +34,8 @@ class Barriers:
 
     def refusal(self, books: Iterable[Book], now: int) -> str:
         """Return what bars entries on one of these books at `now`, or nothing; no time given is before every end."""
+        if not (self._blocked or self._paused):
+            return ""
         for book in books:
             for name in (book.market_name, book.venue):
                 if name in self._blocked:
