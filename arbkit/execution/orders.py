@@ -152,8 +152,10 @@ class OrderDesk(Hearing):
         except (JournalError, OSError) as error:
             self._record.alert("the journal does not keep an intent", str(error))
             return f"the journal does not keep its intent: {error}"
-        if reason := self._in_the_way(work, order) or await self._turn(order.venue, reducing=not adding):
+        if reason := self._in_the_way(work, order) or (self._no_turn(order.venue) if adding else ""):
             return reason
+        if not adding:
+            await self._turn(order.venue)
         if adding and work.interrupted:
             return "entries have stopped"
         now = self._clock.now()
@@ -175,14 +177,15 @@ class OrderDesk(Hearing):
                 return f"it would meet {met[0].client_id}, which is ours"
         return ""
 
-    async def _turn(self, venue: str, *, reducing: bool) -> str:
-        """Take a place in a venue's request budget. What reduces waits for one; an entry does not, and is told why."""
-        budget = self._budgets[venue]
-        while wait := budget.take(self._clock.now(), reducing):
-            if not reducing:
-                return f"the request budget of {venue} is used up"
+    def _no_turn(self, venue: str) -> str:
+        """Take a place in a venue's request budget for an entry, which waits for none; or return that it is used up."""
+        wait = self._budgets[venue].take(self._clock.now(), False)
+        return f"the request budget of {venue} is used up" if wait else ""
+
+    async def _turn(self, venue: str) -> None:
+        """Wait for a place in a venue's request budget for what reduces: it may use what is reserved."""
+        while wait := self._budgets[venue].take(self._clock.now(), True):  # noqa: ASYNC110 - the bucket says how long
             await asyncio.sleep(wait / NS_PER_S)
-        return ""
 
     async def turn(self, venue: str) -> None:
         """Wait for a place in a venue's request budget that is reserved for nothing else."""
@@ -299,7 +302,7 @@ class OrderDesk(Hearing):
     async def _check_order_status(self, work: Work, leg: TradeLeg, order: Order | None = None) -> TradeLeg:
         """Ask once what the venue holds of an order, the leg's last by default; no answer changes nothing."""
         order = order or leg.orders[-1]
-        await self._turn(order.venue, reducing=True)
+        await self._turn(order.venue)
         try:
             report = await answer(self._venues[order.venue].status(order), self._answer_s(work))
         except (VenueError, TimeoutError) as silent:
@@ -320,7 +323,7 @@ class OrderDesk(Hearing):
             await self._record.durable(reducing=True)
         except (JournalError, OSError) as error:
             return self._unanswered(work, leg, order, "cancel", error)
-        await self._turn(order.venue, reducing=True)
+        await self._turn(order.venue)
         try:
             report = await answer(self._venues[order.venue].cancel(order), self._answer_s(work))
         except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either

@@ -317,7 +317,7 @@ class ParallelExecutor(TradeDesk):
             return f"free cash at {name} is unknown: {str(error) or 'no answer in time'}"
 
     async def _asked_for_cash(self, name: str) -> Cash | str:
-        if reason := await self._turn(name, reducing=False):
+        if reason := self._no_turn(name):
             return reason
         on_the_way = sum(work.on_the_way(name) for work in self._running.values())
         return Cash(await self._venues[name].balance() - on_the_way)

@@ -22,6 +22,7 @@ class Cap(NamedTuple):
 
 
 SHARES, DOLLARS = attrgetter("shares"), attrgetter("dollars")
+AMOUNTS: tuple[tuple[Unit, Callable[[Stake], int]], ...] = (("shares", SHARES), ("dollars", DOLLARS))
 VENUE = attrgetter("venue")
 EVERYTHING = "everything"
 CAPS = (
@@ -38,7 +39,10 @@ def over_caps(
     trade: MultiLegTrade, new: Sequence[Stake], there: Sequence[Stake], bounds: Mapping[str, int]
 ) -> Iterator[Refusal]:
     """Yield every cap that a trade's stakes, leg by leg, pass together with the stakes that are there."""
+    whole: dict[Unit, int] = {unit: sum([amount(one) for one in (*there, *new)]) for unit, amount in AMOUNTS}
     for limit, unit, amount, label in CAPS:
+        if whole[unit] <= bounds[limit]:
+            continue  # no part is more than all of it
         used, own, bound = totals(there, label, amount), totals(new, label, amount), bounds[limit]
         for leg, stake in zip(trade.legs, new, strict=True):
             mine = label(stake.place)
@@ -60,9 +64,11 @@ def over_free_cash(
             yield Refusal("free cash", own[venue], bound, leg=leg_name(leg), largest=fitting(trade, own[venue], bound))
 
 
-def over(limit: str, value: int, bound: int, unit: Unit = "dollars", leg: str = "") -> Refusal | None:
+def over(limit: str, value: int, bound: int, unit: Unit = "dollars", leg: TradeLeg | None = None) -> Refusal | None:
     """Return the refusal of a value above its bound."""
-    return Refusal(limit, value, bound, unit, leg) if value > bound else None
+    if value <= bound:
+        return None
+    return Refusal(limit, value, bound, unit, leg_name(leg) if leg is not None else "")
 
 
 def leg_name(leg: TradeLeg) -> str:

@@ -229,7 +229,7 @@ class RiskManager:
         )
         if after > now and not together:
             return f"by itself it would bring {now / MICRO:.2f} unhedged dollars to {after / MICRO:.2f}"
-        refusal = over("max_exposure", others + after, max(self._max_exposure, others + now), leg=leg_name(leg))
+        refusal = over("max_exposure", others + after, max(self._max_exposure, others + now), leg=leg)
         return str(refusal) if refusal else ""
 
     def _entry(self, order: Order, trade: MultiLegTrade, now: int) -> str:
@@ -247,20 +247,20 @@ class RiskManager:
         slots = sum(one.open_orders for one in others) + own
         refusal = (
             self._order(leg, order.size, cost(order.limit, order.size), order.limit)
-            or over("max_exposure", exposed, self._max_exposure, leg=leg_name(leg))
+            or over("max_exposure", exposed, self._max_exposure, leg=leg)
             or over("max_open_orders", slots, self._bounds["max_open_orders"], "orders")
         )
         return str(refusal) if refusal else ""
 
     def _order(self, leg: TradeLeg, shares: int, dollars: int, price: int) -> Refusal | None:
         """Return the limit that one entry order on a leg passes."""
-        bounds, name = self._bounds, leg_name(leg)
+        bounds = self._bounds
         if price < bounds["min_price"]:
-            return Refusal("min_price", price, bounds["min_price"], leg=name)
+            return Refusal("min_price", price, bounds["min_price"], leg=leg_name(leg))
         return (
-            over("max_price", price, bounds["max_price"], leg=name)
-            or over("max_order_shares", shares, bounds["max_order_shares"], "shares", name)
-            or over("max_order_capital", dollars, bounds["max_order_capital"], leg=name)
+            over("max_price", price, bounds["max_price"], leg=leg)
+            or over("max_order_shares", shares, bounds["max_order_shares"], "shares", leg)
+            or over("max_order_capital", dollars, bounds["max_order_capital"], leg=leg)
         )
 
     # -- one trade -----------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ class RiskManager:
                 yield refusal if priced else replace(refusal, largest=fitting(trade, refusal.value, refusal.bound))
         used, own = self._max_exposure - self.exposure_room(), exposure(costs)
         dearest = max(trade.legs, key=lambda leg: costs[leg.index])
-        if refusal := over("max_exposure", used + own, self._max_exposure, leg=leg_name(dearest)):
+        if refusal := over("max_exposure", used + own, self._max_exposure, leg=dearest):
             fits = self.largest_allowed(costs, trade.size, trade.opportunity.basket.lot)
             yield replace(refusal, largest=legal(trade, fits))
         if refusal := over("max_trade_capital", sum(costs), self._bounds["max_trade_capital"]):

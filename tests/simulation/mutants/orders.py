@@ -160,7 +160,7 @@ ORDERS = (
         "questions_are_not_counted",
         "asking costs nothing",
         (
-            "        order = order or leg.orders[-1]\n        await self._turn(order.venue, reducing=True)\n",
+            "        order = order or leg.orders[-1]\n        await self._turn(order.venue)\n",
             "        order = order or leg.orders[-1]\n",
         ),
     ),
@@ -173,7 +173,7 @@ ORDERS = (
     mutant(
         "two_orders_of_ours_may_meet",
         "each trade knows its own orders",
-        ("        if reason := self._in_the_way(work, order) or await self._turn(", "        if reason := await self._turn("),
+        ("        if reason := self._in_the_way(work, order) or (", "        if reason := ("),
         faults=("V24", "V25"),
         first=150,
     ),
@@ -213,7 +213,7 @@ ORDERS = (
         "the_last_report_has_all_fills",
         "a report lists the fills: the last one that came replaces what was known",
         ("        order = self\n        for fill in report.fills:\n", "        order = structs.replace(self, fills=report.fills)\n        for fill in report.fills:\n"),
-        ("        if known and len(order.fills) < len(known[0].fills):\n", "        if False:\n"),
+        ("            if known.client_id == order.client_id and len(order.fills) < len(known.fills):\n", "            if False:\n"),
         faults=("W5", "W8"),
     ),
     mutant(

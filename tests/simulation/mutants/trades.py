@@ -14,10 +14,10 @@ TRADES = (
         "one_leg_fails_and_the_other_is_forgotten",
         "one except around both legs: the attempt failed, nothing happened",
         (
-            "        for ended in await asyncio.gather(*steps, return_exceptions=True):\n"
+            "        for ended in await side_by_side(steps):\n"
             "            if isinstance(ended, Exception):\n",
             "        before = work.trade\n"
-            "        for ended in await asyncio.gather(*steps, return_exceptions=True):\n"
+            "        for ended in await side_by_side(steps):\n"
             "            if isinstance(ended, Exception):\n"
             "                work.trade = before\n",
         ),
@@ -26,7 +26,7 @@ TRADES = (
     mutant(
         "the_legs_are_copies",
         "each leg's coroutine keeps its own copy of its leg and writes it back",
-        ("return self.put(self.leg(leg.index).with_order(order), now)", "return self.put(leg.with_order(order), now)"),
+        ("        leg = self.trade.legs[leg.index]\n        for known", "        for known"),
         faults=("V24",),
     ),
     mutant(
