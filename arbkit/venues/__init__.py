@@ -1,0 +1,1 @@
+"""What the venues' own interfaces ask for. So far: the names that orders have there."""
