@@ -120,9 +120,13 @@ class LocalChain:
 
     async def deploy(self, name: str, arguments: bytes = b"") -> str:
         """Make a contract by the name of its installed file; return its address."""
+        return await self.create(bytecode(name), arguments)
+
+    async def create(self, code: str, arguments: bytes = b"") -> str:
+        """Make a contract of creation code (hex with 0x); return its address."""
         from eth_utils.address import to_checksum_address
 
-        receipt = await self.done(self.oracle, None, bytecode(name) + arguments.hex())
+        receipt = await self.done(self.oracle, None, code + arguments.hex())
         return str(to_checksum_address(receipt["contractAddress"]))
 
     async def question(self, name: str) -> Condition:

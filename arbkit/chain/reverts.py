@@ -26,6 +26,15 @@ SAFE_CODES: Final = {
     "GS025": "the sender is no owner of the Safe, or has not approved",
     "GS026": "a signature is not by an owner of the Safe",
 }
+# Errors of Polymarket's neg-risk adapter (its source, src/NegRiskAdapter.sol and modules), by selector.
+NAMED: Final = {
+    "b6649495": "MarketNotPrepared: there is no such neg-risk market",
+    "24f2dfe7": "NoConvertiblePositions: a market of one question has nothing to convert into",
+    "9667d381": "InvalidIndexSet: the market has no such question",
+    "80fee105": "OnlyOracle: the sender is not the market's oracle",
+    "155a4b5c": "UnexpectedCollateralToken: the adapter takes another collateral",
+    "cd7769ff": "NotApprovedForAll: the contract may not move these positions",
+}
 
 
 def decode_revert(data: bytes) -> str:
@@ -43,7 +52,9 @@ def decode_revert(data: bytes) -> str:
             return f"panic {code:#x}: {_PANICS.get(code, 'unknown')}"
     except (DecodingError, UnicodeDecodeError, OverflowError):
         return f"an error that cannot be read: 0x{data.hex()[:200]}"
-    return f"the contract's error 0x{selector.hex()}" if data else "no reason given"
+    if not data:
+        return "no reason given"
+    return NAMED.get(selector.hex(), f"the contract's error 0x{selector.hex()}")
 
 
 def reason_of(refused: CallRefused) -> str:

@@ -49,6 +49,9 @@ class Contracts:
         for name in ("conditional_tokens", "collateral", "operator"):
             if not _is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
+        for name in ("neg_risk_adapter", "backing"):
+            if getattr(self, name) and not _is_address(getattr(self, name)):
+                raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
         for spender in self.spenders:
             if not _is_address(spender):
                 raise ConfigError(f"a spender is no address: {spender!r}")
@@ -89,7 +92,7 @@ def calldata(signature: str, *values: object) -> bytes:
 
     kinds = signature[signature.index("(") + 1 : -1]
     try:
-        return keccak(text=signature)[:4] + encode(kinds.split(","), values)
+        return keccak(text=signature)[:4] + encode(kinds.split(",") if kinds else [], values)
     except EncodingError as error:
         raise ValueError(f"{signature} cannot be called so: {error}") from error
 

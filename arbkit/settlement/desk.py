@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from arbkit.core.capital import Payout
@@ -101,8 +101,10 @@ class SettlementDesk:
         self._under_way.update({intent.key: intent for intent in passing})
         try:
             fresh = [intent for intent in passing if intent.key not in earlier]
-            if fresh and (why := await self._approve(fresh, purse)):
-                needy = [intent for intent in fresh if intent.work is Work.SPLIT or not self._contracts.is_direct]
+            why, charged = await self._approve(fresh, purse)
+            needy = [intent for intent in fresh if self._needs_approval(intent)]
+            extra = {intent.key: share for intent, share in zip(needy, _shares(charged, len(needy)), strict=True)}
+            if why:
                 refused.update({intent.key: _refused(intent, why) for intent in needy})
             calls = [intent.call(self._contracts) for intent in passing if intent.key not in refused]
             made = await self._chain.execute(calls) if calls else ()
@@ -115,7 +117,11 @@ class SettlementDesk:
         told = {intent.key: _told(intent, result, _paid(intent), as_expected=True) for intent, result in old}
         new = [pair for pair in done if pair not in old]
         told.update({result.intent.key: result for result in await self._checked(new, purse)})
-        return tuple((refused | told)[intent.key] for intent in intents)
+        found = refused | told
+        return tuple(
+            replace(found[intent.key], gas_paid=found[intent.key].gas_paid + extra.get(intent.key, 0))
+            for intent in intents
+        )
 
     # -- before --------------------------------------------------------------------------------------------------
 
@@ -123,7 +129,7 @@ class SettlementDesk:
         block = await self._chain.head()
         tokens = dict.fromkeys(token for intent in intents for token in intent.tokens())
         operators = {self._contracts.operator: None} if not self._contracts.is_direct else {}
-        if any(intent.work is Work.CONVERT for intent in intents):
+        if self._contracts.neg_risk_adapter and any(intent.work is Work.CONVERT for intent in intents):
             operators[self._contracts.neg_risk_adapter] = None
         redeems = {intent.condition.id: intent.condition for intent in intents if intent.work is Work.REDEEM}
         return _Purse(
@@ -153,7 +159,9 @@ class SettlementDesk:
             if purse.have[token] < amount:
                 what = "collateral" if token == COLLATERAL else f"token {hex(token)[:10]}"
                 return f"{what}: {amount} needed, {purse.have[token]} there"
-        operator = self._contracts.neg_risk_adapter if intent.work is Work.CONVERT else self._contracts.operator
+        operator = self._operator(intent)
+        if not operator:
+            return "no neg-risk adapter is among the contracts"
         if intent.work is Work.SPLIT:
             if purse.pulled + intent.amount > purse.allowance and not self._approves:
                 return f"allowance to {operator}: {purse.pulled + intent.amount} needed, {purse.allowance} there"
@@ -161,13 +169,23 @@ class SettlementDesk:
         elif not purse.approved.get(operator, True):
             if not self._approves:
                 return f"{operator} may not move the positions"
+            if operator not in self._contracts.spenders:
+                return f"{operator} is none of the known spenders: it is not approved"
             purse.lacking[operator] = None
         for token, amount in intent.needs().items():
             purse.have[token] -= amount
         return ""
 
-    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> str:
-        """Give what approvals are missing; return why that failed, empty when it did not."""
+    def _operator(self, intent: Intent) -> str:
+        """Return the contract that an intent is a call of."""
+        return self._contracts.neg_risk_adapter if intent.work is Work.CONVERT else self._contracts.operator
+
+    def _needs_approval(self, intent: Intent) -> bool:
+        """Tell whether a contract moves what is ours for it; ConditionalTokens itself moves only collateral so."""
+        return intent.work is Work.SPLIT or self._operator(intent) != self._contracts.conditional_tokens
+
+    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> tuple[str, int]:
+        """Give what approvals are missing; return why that failed, empty when it did not, and the wei it cost."""
         calls = []
         name = hashlib.sha256("\n".join(intent.key for intent in intents).encode()).hexdigest()[:16]
         if any(intent.work is Work.SPLIT for intent in intents) and purse.pulled > purse.allowance:
@@ -176,9 +194,11 @@ class SettlementDesk:
             calls.append(approve_collateral(self._contracts, operator, purse.pulled, key))
         calls += [approve_positions(self._contracts, one, f"approve:{name}:{one}") for one in purse.lacking]
         if not calls:
-            return ""
-        failed = [one for one in await self._chain.execute(calls) if one.fate is not Fate.DONE]
-        return f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
+            return "", 0
+        made = await self._chain.execute(calls)
+        failed = [one for one in made if one.fate is not Fate.DONE]
+        why = f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
+        return why, sum(one.paid for one in made)
 
     # -- after ---------------------------------------------------------------------------------------------------
 
@@ -240,6 +260,11 @@ class SettlementDesk:
                 f"{to} answers {signature} with {len(answer)} bytes: it is not the contract that is meant"
             )
         return int.from_bytes(answer, "big")
+
+
+def _shares(paid: int, among: int) -> list[int]:
+    """Return what each of so many pays of a sum, wei; the first pays what does not divide."""
+    return [paid // among + (paid % among if nth == 0 else 0) for nth in range(among)]
 
 
 def _refused(intent: Intent, why: str) -> SettlementResult:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from arbkit.chain.batch import BatchPlan, Way
 from arbkit.chain.gas import GWEI, GasConfig
-from arbkit.chain.reverts import decode_revert, is_revert, reason_of
+from arbkit.chain.reverts import NAMED, decode_revert, is_revert, reason_of
 from arbkit.core.errors import CallRefused, ChainError, ConfigError, FeeAboveCap, Reverted
 from arbkit.core.transaction import CallResult, Fate
 from tests.chain.fake_chain import error_data
@@ -431,6 +432,12 @@ def test_a_nodes_own_refusal_of_an_estimate_is_not_taken_for_the_contracts() -> 
 )
 def test_what_a_contract_gives_back_becomes_words(data: bytes, words: str) -> None:
     assert decode_revert(data) == words
+
+
+@pytest.mark.parametrize(("selector", "words"), NAMED.items())
+def test_a_named_error_has_the_selector_of_its_name(selector: str, words: str) -> None:
+    assert selector == keccak(text=f"{words.partition(':')[0]}()")[:4].hex()
+    assert decode_revert(bytes.fromhex(selector)) == words
 
 
 @pytest.mark.parametrize(

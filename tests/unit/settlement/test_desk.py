@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,18 +35,20 @@ def intent(work: Work, condition: Condition = A, amount: int = TEN, **more: Any)
 def test_split_merge_and_redeem_move_what_they_say() -> None:
     tokens = FakeTokens(DIRECT, 50 * MICRO)
     desk = SettlementDesk(tokens, DIRECT)
+    paid: list[int] = []
 
     async def main() -> list[int]:
-        cash = []
+        cash: list[int] = []
         for one in (intent(Work.SPLIT), intent(Work.MERGE, amount=4 * MICRO), intent(Work.REDEEM)):
             tokens.payouts[A.id] = (1, 0)
             (result,) = await desk.settle([one])
             assert (result.fate, result.is_final, result.as_expected) == (Fate.DONE, True, True)
-            assert result.gas_paid == 10**15
+            paid.append(result.gas_paid)
             cash.append(result.collateral)
         return cash
 
     assert virtual(main()) == [-10 * MICRO, 4 * MICRO, 6 * MICRO]
+    assert paid == [2 * 10**15, 10**15, 10**15]  # the split paid for its approval too
     assert +tokens.history[-1].get(A.yes, 0) == 0
     assert tokens.history[-1][COLLATERAL] == 50 * MICRO
 
@@ -79,6 +82,34 @@ def test_a_conversion_turns_no_of_two_into_yes_of_the_third_and_a_dollar(fee: in
     assert (result.fate, result.as_expected, result.collateral) == (Fate.DONE, True, back)
     assert (tokens.history[-1][B.yes], tokens.history[-1][A.no], tokens.history[-1][C.no]) == (back, 0, 0)
     assert tokens.approved == {NEG_RISK}
+
+
+@pytest.mark.parametrize(
+    ("contracts", "why"),
+    [
+        (replace(DIRECT, spenders=frozenset({CTF})), f"{NEG_RISK} is none of the known spenders: it is not approved"),
+        (replace(DIRECT, neg_risk_adapter=""), "no neg-risk adapter is among the contracts"),
+    ],
+)
+def test_fault_C13_a_conversion_by_an_adapter_that_is_not_listed_is_refused_and_the_rest_goes_on(
+    contracts: Contracts, why: str
+) -> None:
+    tokens = FakeTokens(contracts, 0, MARKET)
+    tokens.history[0].update({A.no: TEN, A.yes: TEN, C.no: TEN})
+    wanted = [intent(Work.CONVERT, A, market=MARKET, taken=(0, 2)), intent(Work.MERGE, A)]
+    refused, merged = virtual(SettlementDesk(tokens, contracts).settle(wanted))
+    assert (refused.fate, refused.reason, merged.fate) == (Fate.REFUSED, why, Fate.DONE)
+    assert tokens.approved == set()
+
+
+def test_a_conversion_whose_approval_fails_is_refused_at_its_cost_and_a_merge_beside_it_goes_on() -> None:
+    tokens = FakeTokens(DIRECT, 0, MARKET)
+    tokens.history[0].update({A.yes: TEN, A.no: TEN, B.no: TEN, C.no: TEN})
+    tokens.spoil = lambda call: "paused" if call.work is Work.APPROVE else ""
+    wanted = [intent(Work.CONVERT, B, market=MARKET, taken=(1, 2)), intent(Work.MERGE, A)]
+    refused, merged = virtual(SettlementDesk(tokens, DIRECT).settle(wanted))
+    assert (refused.fate, refused.reason, refused.gas_paid) == (Fate.REFUSED, "the approval failed: paused", 10**15)
+    assert (merged.fate, merged.gas_paid) == (Fate.DONE, 10**15)
 
 
 def test_what_cannot_work_is_refused_by_name_and_the_rest_goes_on() -> None:
@@ -151,7 +182,8 @@ def test_what_was_done_before_a_restart_is_found_and_not_done_again() -> None:
     tokens = FakeTokens(DIRECT, TEN)
     first = virtual(SettlementDesk(tokens, DIRECT).settle([intent(Work.SPLIT)]))
     again = virtual(SettlementDesk(tokens, DIRECT).settle([intent(Work.SPLIT)]))  # the money for a second is not there
-    assert again == first
+    alone = tuple(replace(one, gas_paid=10**15) for one in first)  # what the approval cost was told to who gave it
+    assert again == alone
     tokens.payouts[A.id] = (1, 0)
     redeemed = virtual(SettlementDesk(tokens, DIRECT).settle([intent(Work.REDEEM)]))
     assert (redeemed[0].fate, redeemed[0].collateral) == (Fate.DONE, TEN)

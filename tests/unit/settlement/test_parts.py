@@ -67,7 +67,7 @@ def test_a_value_that_does_not_fit_is_refused_by_name() -> None:
         calldata(SPLIT, CTF, bytes(32), bytes(32), [1, 2], -1)
 
 
-@pytest.mark.parametrize("field", ["conditional_tokens", "collateral", "operator"])
+@pytest.mark.parametrize("field", ["conditional_tokens", "collateral", "operator", "neg_risk_adapter", "backing"])
 def test_an_address_that_is_none_is_refused_by_name(field: str) -> None:
     settings: dict[str, Any] = {"conditional_tokens": CTF, "collateral": CTF, "operator": CTF, field: "0x12"}
     with pytest.raises(ConfigError, match=f"{field} is no address"):
