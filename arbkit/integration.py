@@ -111,6 +111,7 @@ class ArbitrageExecutionEngine:
         self._capital = Settling(
             chain, self._record, self.ledger, self.risk, self.config, self._clock, self._supervisor, self._books
         )
+        self._capital.on_charge = self.metrics.charge
         self._executor = SplitExecutor(
             venues,
             feed,
@@ -421,7 +422,11 @@ class ArbitrageExecutionEngine:
         result = await self._executor.sell_both(trade, self._capital)
         if result.trade.state is TradeState.PROVISIONAL:
             result = await asyncio.shield(self._settling(result))
-        return result
+        return self.charged(result)
+
+    def charged(self, result: ExecutionResult) -> ExecutionResult:
+        """Return a result with the gas that its trade's splits, merges and redeems have cost by now, off its pnl."""
+        return self._capital.capital.with_gas(result)
 
     async def scan_and_execute(
         self,
@@ -474,7 +479,7 @@ class ArbitrageExecutionEngine:
                         await asyncio.shield(task)
             if task.done():
                 results[place] = task.result()
-        return results
+        return [self.charged(result) for result in results]
 
     def _ended(self, result: ExecutionResult) -> None:
         self.metrics.record_trade(result)

@@ -10,7 +10,7 @@ import csv
 import json
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from arbkit.core.errors import ConfigError
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome, TradeLeg
 from arbkit.core.units import MICRO, NS_PER_MS, Cash, Size, cost
 
+WEI_PER_POL = 10**18
 TEXTS = ("trade_id", "strategy", "opportunity_id", "basket", "outcome", "undo", "reason")
 COLUMNS = (
     *(*TEXTS, "started_at", "size", "intended", "filled"),
     *("fill_rate", "slippage", "execution_ms", "edge_expected", "edge_realised"),
-    *("unwind_cost", "fees", "gas", "pnl"),
+    *("unwind_cost", "fees", "gas", "gas_pol", "pnl"),
 )
 
 
@@ -52,6 +53,7 @@ class ExecutionMetrics:
     unwind_cost: Cash
     fees: Cash
     gas: Cash
+    gas_wei: int
     pnl: Cash
 
     @classmethod
@@ -75,8 +77,14 @@ class ExecutionMetrics:
             unwind_cost=result.unwind_cost,
             fees=result.fees,
             gas=result.gas,
+            gas_wei=result.gas_wei,
             pnl=result.pnl,
         )
+
+    def charged(self, gas: int, wei: int) -> ExecutionMetrics:
+        """Return the figures with more gas in them."""
+        more = Cash(self.gas + gas), self.gas_wei + wei, Cash(self.pnl - gas)
+        return replace(self, gas=more[0], gas_wei=more[1], pnl=more[2])
 
     def row(self) -> dict[str, Any]:
         """Return the figures for people: shares, dollars, milliseconds; slippage in dollars per filled share."""
@@ -101,6 +109,7 @@ class ExecutionMetrics:
             "unwind_cost": self.unwind_cost / MICRO,
             "fees": self.fees / MICRO,
             "gas": self.gas / MICRO,
+            "gas_pol": self.gas_wei / WEI_PER_POL,
             "pnl": self.pnl / MICRO,
         }
 
@@ -127,6 +136,7 @@ class _Sums:
     unwind_cost: int = 0
     fees: int = 0
     gas: int = 0
+    gas_wei: int = 0
     pnl: int = 0
 
     def add(self, one: ExecutionMetrics) -> None:
@@ -140,10 +150,17 @@ class _Sums:
         self.unwind_cost += one.unwind_cost
         self.fees += one.fees
         self.gas += one.gas
+        self.gas_wei += one.gas_wei
         self.pnl += one.pnl
         if one.outcome is not Outcome.REFUSED:
             self.executed += 1
             self.execution_ns += one.execution_ns
+
+    def charge(self, gas: int, wei: int) -> None:
+        """Take what a trade's capital cost after, or before, its figures were added."""
+        self.gas += gas
+        self.gas_wei += wei
+        self.pnl -= gas
 
     @classmethod
     def over(cls, parts: Iterable[_Sums]) -> _Sums:
@@ -171,6 +188,7 @@ class _Sums:
             "unwind_cost": self.unwind_cost / MICRO,
             "fees": self.fees / MICRO,
             "gas": self.gas / MICRO,
+            "gas_pol": self.gas_wei / WEI_PER_POL,
             "pnl": self.pnl / MICRO,
             "pnl_per_trade": _ratio(self.pnl, self.trades * MICRO),
         }
@@ -192,17 +210,40 @@ class MetricsCollector:
             raise ConfigError(f"a history of {history} trades keeps nothing")
         self._recent: deque[ExecutionMetrics] = deque(maxlen=history)
         self._by_strategy = {strategy: _Sums() for strategy in ExecutionStrategy}
+        self._unplaced = _Sums()  # gas of no trade that is among the recent ones
+        self._early: dict[str, tuple[int, int]] = {}  # of that by trade, in dollars and wei: it may still end
 
     def record_trade(self, result: ExecutionResult) -> ExecutionMetrics:
         """Take the figures of one trade into the sums and return them."""
         one = ExecutionMetrics.of(result)
+        if self._early and (early := self._early.pop(one.trade_id, None)) is not None:
+            self._unplaced.charge(-early[0], -early[1])
+            one = one.charged(*early)
         self._recent.append(one)
         self._by_strategy[one.strategy].add(one)
         return one
 
+    def charge(self, trade: str, gas: Cash, wei: int) -> None:
+        """Take what moving a trade's capital cost, whenever that is: off its pnl, and in the sums.
+
+        Of a trade that is no longer among the recent ones, and of the account's own, it counts in the summary alone.
+        """
+        if not gas and not wei:
+            return
+        for place, one in enumerate(self._recent):
+            if one.trade_id == trade:
+                self._recent[place] = one.charged(gas, wei)
+                self._by_strategy[one.strategy].charge(gas, wei)
+                return
+        self._unplaced.charge(gas, wei)
+        before = self._early.pop(trade, (0, 0))
+        self._early[trade] = (before[0] + gas, before[1] + wei)
+        if len(self._early) > (self._recent.maxlen or 0):
+            del self._early[next(iter(self._early))]
+
     def get_summary(self) -> dict[str, Any]:
         """Return counts by outcome, rates and dollars over everything recorded."""
-        return _Sums.over(self._by_strategy.values()).told()
+        return _Sums.over([*self._by_strategy.values(), self._unplaced]).told()
 
     def get_strategy_performance(self, strategy: ExecutionStrategy | None = None) -> dict[str, Any]:
         """Return the same per strategy, or of one strategy alone."""
@@ -232,9 +273,6 @@ class MetricsCollector:
         else:
             raise ConfigError(f"{path.name}: metrics are written as .json, .csv or .parquet")
         return path
-
-
-WEI_PER_POL = 10**18
 
 
 class PolygonGasTracker:

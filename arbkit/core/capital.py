@@ -55,6 +55,11 @@ class CapitalIntent:
         return tuple((book, change) for book, change in books if change)
 
 
+def trade_of(key: str) -> str:
+    """Return the trade of an intent by its key; a trade's name may have colons of its own."""
+    return key.partition(":")[2].rpartition(":")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class CapitalResult:
     """What became of an intent, when nothing can change it any more.
@@ -72,6 +77,16 @@ class CapitalResult:
     hash: str = ""
     as_expected: bool = True
     postponed: bool = False
+
+
+class Charge(NamedTuple):
+    """What moving a trade's capital has cost so far: dollars (millionths), and the chain's coin (wei)."""
+
+    gas: Cash = Cash(0)
+    wei: int = 0
+
+    def plus(self, gas: int, wei: int) -> Charge:
+        return Charge(Cash(self.gas + gas), self.wei + wei)
 
 
 class Payout(NamedTuple):

@@ -617,7 +617,9 @@ class ExecutionResult:
     """How a trade ended, in integers; times in ns, `pnl` against the payoff floor of what is held.
 
     `cash` is every fill's money: minus what was paid, plus what was received, minus fees. `unwind_cost` is what the
-    undo orders lost against the average entry price of what they touched, fees included.
+    undo orders lost against the average entry price of what they touched, fees included. `gas` is what moving its
+    capital on a chain cost as far as receipts are known, dollars, and `gas_wei` the same in the chain's coin; it comes
+    off `pnl`, not off `cash`. What is merged or redeemed later is charged later: see `ArbitrageExecutionEngine.charged`.
     """
 
     trade: MultiLegTrade
@@ -633,6 +635,7 @@ class ExecutionResult:
     unwind_cost: Cash = Cash(0)
     pnl: Cash = Cash(0)
     notes: tuple[str, ...] = field(default=())
+    gas_wei: int = 0
 
     @property
     def committed(self) -> bool:

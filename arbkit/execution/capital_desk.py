@@ -7,7 +7,7 @@ and is left alone until a person releases it; what money forbids for now is told
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,7 @@ class CapitalDesk:
         self._supervisor = supervisor
         self._books = {book.name: book for book in books}
         self.capital = Capital()
+        self.on_charge: Callable[[str, Cash, int], object] = lambda _trade, _gas, _wei: None  # whoever sums gas up
         self._told: dict[str, str] = {}  # by what it is about: the alert that stands
         self._just_done: list[tuple[int, CapitalIntent]] = []  # ns, when it had its end
         self._rests: dict[str, tuple[int, float]] = {}  # by market: nothing is wanted before (ns), and that pause (s)
@@ -129,6 +130,7 @@ class CapitalDesk:
             again=again,
             as_expected=result.as_expected,
         )
+        self.on_charge(intent.trade, result.gas, result.wei)
         if moved:
             self._ledger.adjust(intent.venue, result.cash, moved)
             self._just_done.append((self._clock.now(), intent))

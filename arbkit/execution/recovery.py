@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from arbkit.core.capital import trade_of
 from arbkit.core.model import Book, ExecutionResult
-from arbkit.core.units import FOREVER
+from arbkit.core.units import FOREVER, Cash
 from arbkit.journal.fold import State
 from arbkit.journal.memory import Fact
 from arbkit.metrics import MetricsCollector
@@ -48,6 +49,8 @@ def replayed(
                 for name, change in fact.get("moved"):  # type: ignore[attr-defined]
                     risk.adopted(books[name], change)
                 risk.charged(fact.at, fact.get("gas"))  # type: ignore[arg-type]
+                if metrics is not None:
+                    metrics.charge(trade_of(fact.key), Cash(fact.get("gas")), int(str(fact.get("wei") or 0)))  # type: ignore[arg-type]
             case "losses.acknowledged":
                 risk.acknowledge_losses(fact.at)
             case "account.opened" | "account.adjusted":

@@ -24,6 +24,8 @@ from arbkit.journal.capital import Capital
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
+CLOSING_GAS = Cash(MICRO // 20)  # five cents: what it may cost to close a position that pays nothing
+
 
 class Settling(CapitalDesk):
     """Merges what trades leave whole and redeems what markets pay, one intent of a market at a time."""
@@ -127,9 +129,18 @@ class Settling(CapitalDesk):
         payout = await self._payout(market)
         if payout is None or self._held(market) != (yes, no) or self._is_barred(market) or self._is_traded(market):
             return
-        if payout.of(yes, no) > 0 and not self._is_blocked(market):  # what lost is worth nothing, and gas is not
+        if (payout.of(yes, no) > 0 or self._is_cheap(Work.REDEEM)) and not self._is_blocked(market):
             held = self.capital.pairs.get(market)
             self._want(Work.REDEEM, held.trade if held is not None else ACCOUNT, market, yes, no)
+
+    def _is_cheap(self, work: Work) -> bool:
+        """Tell whether gas is so little that what lost is handed in too, for nothing.
+
+        Then it is neither held nor counted any more, on chain as in the books and against the limits; nobody has to
+        explain it later. While gas is dearer it stays, worth nothing, until a look that finds it cheap.
+        """
+        gas = self._chain.gas_of(work)
+        return gas is not None and gas <= CLOSING_GAS
 
     async def _payout(self, market: str) -> Payout | None:
         """Return how a market pays, None while that is not known; a market is resolved once and for all."""

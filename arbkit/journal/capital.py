@@ -7,14 +7,15 @@ gone. The engine that writes these facts and a replay of them hold equal values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from arbkit.core.capital import CapitalIntent, began_with_pairs, paired_market
+from arbkit.core.capital import CapitalIntent, Charge, began_with_pairs, paired_market
 from arbkit.core.model import ExecutionResult, Outcome
 from arbkit.core.transaction import Fate, Work
-from arbkit.core.units import Size
+from arbkit.core.units import Cash, Size
 
+CHARGED = 1_000  # trades whose gas is remembered one by one
 WHOLE = (Outcome.COMPLETED, Outcome.REDUCED, Outcome.UNWOUND)
 
 
@@ -38,6 +39,7 @@ class Capital:
     open: dict[str, CapitalIntent] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     gas: int = 0  # dollars charged so far, millionths
+    charged: dict[str, Charge] = field(default_factory=dict)  # of that, by trade: the last so many
     count: int = 0  # intents so far
 
     def ended(self, result: ExecutionResult) -> str:
@@ -63,6 +65,12 @@ class Capital:
         """Take one fact `capital.*`; KeyError or ValueError for one that cannot follow those before it."""
         _STEPS[fact](self, key, data)
 
+    def with_gas(self, result: ExecutionResult) -> ExecutionResult:
+        """Return a result with what its trade's capital has cost by now, off its pnl."""
+        gas, wei = self.charged.get(result.trade.id, Charge())
+        pnl = Cash(result.pnl + result.gas - gas)  # a result that had some of it already is brought up to date
+        return replace(result, gas=gas, gas_wei=wei, pnl=pnl) if wei or gas else result
+
     def moving(self, market: str) -> bool:
         """Tell whether an intent of a market has no end yet."""
         return any(intent.market == market for intent in self.open.values())
@@ -77,7 +85,7 @@ class Capital:
 
     def _done(self, key: str, data: Mapping[str, Any]) -> None:
         intent = self.open.pop(key)
-        self.gas += data["gas"]
+        self._charge(intent.trade, data["gas"], int(data.get("wei", 0)))
         if not Fate(data["fate"]).took_effect:
             if not data["again"] and intent.work is not Work.SPLIT:
                 self.failed[intent.market] = data["reason"]
@@ -90,6 +98,14 @@ class Capital:
         held = self.pairs.pop(intent.market, None)
         if held is not None and intent.work is Work.MERGE and (left := held.size - intent.yes) > 0:
             self.pairs[intent.market] = held._replace(size=left)  # a trade that ended meanwhile has added to them
+
+    def _charge(self, trade: str, gas: int, wei: int) -> None:
+        self.gas += gas
+        if not gas and not wei:
+            return
+        self.charged[trade] = self.charged.pop(trade, Charge()).plus(gas, wei)
+        if len(self.charged) > CHARGED:
+            del self.charged[next(iter(self.charged))]
 
     def _released(self, key: str, _data: Mapping[str, Any]) -> None:
         self.failed.pop(key, None)

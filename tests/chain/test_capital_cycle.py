@@ -42,7 +42,13 @@ async def test_bought_delivered_merged_and_the_collateral_is_back(anvil: Anvil) 
     assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
     (done,) = cycle.facts("capital.done")
     assert (done.get("fate"), done.get("cash"), done.get("as_expected")) == (Fate.DONE, HUNDRED, True)
-    assert int(str(done.get("wei"))) > 0
+    wei = int(str(done.get("wei")))
+    receipts = [await world.anvil.do("eth_getTransactionReceipt", fact.get("hash")) for fact in world.facts("final")]
+    assert wei == sum(int(one["gasUsed"], 16) * int(one["effectiveGasPrice"], 16) for one in receipts) > 0
+    charged = cycle.engine.charged(result)
+    assert (charged.gas_wei, charged.gas, charged.pnl) == (wei, done.get("gas"), result.pnl - charged.gas)
+    (row,) = cycle.engine.metrics.get_recent_trades()
+    assert (row["gas"], row["pnl"]) == (charged.gas / MICRO, charged.pnl / MICRO)
     order = [fact.fact for fact in world.journal.facts]
     steps = ["trade.done", "capital.intent", "transaction.signed", "transaction.mined", "transaction.final"]
     assert [order.index(step) for step in [*steps, "capital.done"]] == sorted(
@@ -157,6 +163,26 @@ async def test_what_does_not_pay_to_merge_is_redeemed_at_the_resolution(anvil: A
     (done,) = cycle.facts("capital.done")
     assert (done.key.partition(":")[0], done.get("cash")) == ("redeem", HUNDRED)
     assert await world.held(world.us, world.conditions[0]) == (start + 5 * MICRO, 0, 0)
+
+
+async def test_a_loser_alone_is_worth_nothing_and_its_position_is_closed_on_chain_and_in_the_books(
+    anvil: Anvil,
+) -> None:
+    cycle = await Cycle.build(anvil)
+    world, condition = cycle.world, cycle.world.conditions[0]
+    start = await world.balance(world.us)
+    lost = calldata(DELIVER, world.oracle, world.us, condition.yes, HUNDRED, b"")
+    await world.done(world.oracle, world.contracts.conditional_tokens, lost)
+    async with cycle.running(KEEPS) as engine:
+        await engine.claim(MARKET)  # what was there before the first trade is ours
+        assert engine.risk.state().held != ()
+        await world.answer("question 0", 0, 1)
+        await cycle.until("capital.done")
+        await cycle.check()
+        assert engine.risk.state().held == ()
+    (done,) = cycle.facts("capital.done")
+    assert (done.key.partition(":")[0], done.get("cash"), done.get("as_expected")) == ("redeem", 0, True)
+    assert await world.held(world.us, condition) == (start, 0, 0)
 
 
 async def test_a_redeem_that_was_final_while_no_engine_ran_is_booked_at_what_it_paid(anvil: Anvil) -> None:

@@ -1,6 +1,16 @@
 """What transactions cost, by what they were for, and what batches saved."""
 
-from arbkit.metrics import PolygonGasTracker
+from arbkit.core.units import Cash
+from arbkit.metrics import MetricsCollector, PolygonGasTracker
+
+
+def test_gas_of_trades_that_never_end_is_in_the_sum_and_remembered_for_the_last_of_them_only() -> None:
+    collector = MetricsCollector(history=2)
+    for name in ("a", "b", "c"):
+        collector.charge(name, Cash(10_000), 10**16)
+    collector.charge("c", Cash(0), 0)  # nothing was charged
+    assert (collector.get_summary()["gas"], collector.get_summary()["pnl"]) == (0.03, -0.03)
+    assert list(collector._early) == ["b", "c"]
 
 
 def test_gas_is_summed_by_what_it_was_for_and_failures_cost_too() -> None:

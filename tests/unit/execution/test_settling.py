@@ -13,13 +13,17 @@ import pytest
 from arbkit.backtest.mock_platform import Answer
 from arbkit.core.capital import CapitalIntent, Offer, Payout
 from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FeeAboveCap, FundsMissing, JournalError
-from arbkit.core.model import Outcome, TradeState
+from arbkit.core.model import ExecutionResult, Outcome, TradeState
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.execution.no_chain import NoChain
+from arbkit.execution.recovery import replayed
+from arbkit.execution.settling import CLOSING_GAS
 from arbkit.integration import ArbitrageExecutionEngine
-from arbkit.journal.fold import fold
+from arbkit.journal.fold import fold, named_books
 from arbkit.journal.memory import MemoryJournal
+from arbkit.metrics import MetricsCollector
+from arbkit.risk.limits import RiskManager
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import virtual
 
@@ -237,19 +241,52 @@ def test_what_is_held_at_a_resolution_is_redeemed(payout: Payout, paid: int) -> 
     assert rig.engine.risk.state().held == ()
 
 
-def test_what_lost_is_left_where_it_is() -> None:
+def with_a_gift_that_lost(rig: PairRig) -> None:
+    rig.engine.ledger.adjust("alpha", 0, [(YES, 5 * MICRO)])
+    rig.journal.append(0, "account.adjusted", "alpha", cash=0, shares=((YES, 5 * MICRO),), why="a gift")
+    rig.engine.risk.adopted(rig.table.book(YES), 5 * MICRO)
+    rig.alpha.shares[rig.table.book(YES).index] = 5 * MICRO
+    rig.chain.pays = Payout(0, 1, 1)
+
+
+def test_what_lost_is_worth_nothing_and_its_position_is_closed_where_gas_is_small() -> None:
     rig = PairRig()
 
     async def main() -> None:
-        rig.engine.ledger.adjust("alpha", 0, [(YES, 5 * MICRO)])
-        rig.journal.append(0, "account.adjusted", "alpha", cash=0, shares=((YES, 5 * MICRO),), why="a gift")
-        rig.engine.risk.adopted(rig.table.book(YES), 5 * MICRO)
-        rig.alpha.shares[rig.table.book(YES).index] = 5 * MICRO
-        rig.chain.pays = Payout(0, 1, 1)
+        with_a_gift_that_lost(rig)
+        before = rig.engine.ledger.cash["alpha"]
+        assert rig.engine.risk.state().held != ()
+        await asyncio.sleep(60)
+        assert rig.engine.ledger.cash["alpha"] == before
+
+    rig.run(main())
+    (done,) = rig.facts("capital.done")
+    assert (done.key, done.get("cash"), done.get("gas")) == ("redeem:account:0", 0, GAS)
+    assert (rig.held(), rig.engine.ledger.shares, rig.engine.risk.state().held) == ((0, 0), {}, ())
+    assert rig.facts("market.blocked") == rig.facts("engine.alert") == []
+
+
+def test_what_lost_is_left_where_it_is_while_gas_is_dearer_than_closing_is_worth() -> None:
+    rig = PairRig()
+    prices = {"now": Cash(CLOSING_GAS + 1)}
+
+    class Dear(MockChain):
+        def gas_of(self, _work: Work) -> Cash | None:
+            return prices["now"]
+
+    rig.chain = Dear(rig.alpha)
+    rig.engine = rig.new_engine()
+
+    async def main() -> None:
+        with_a_gift_that_lost(rig)
+        await asyncio.sleep(60)
+        assert rig.facts("capital.intent") == []
+        prices["now"] = CLOSING_GAS
         await asyncio.sleep(60)
 
     rig.run(main())
-    assert rig.facts("capital.intent") == []
+    assert [fact.key for fact in rig.facts("capital.done")] == ["redeem:account:0"]
+    assert rig.held() == (0, 0)
 
 
 def test_shares_that_nobody_explains_are_not_redeemed() -> None:
@@ -283,6 +320,55 @@ def test_nothing_is_redeemed_under_a_trade_that_is_not_over() -> None:
         assert rig.facts("capital.intent") == []
 
     rig.run(main())
+
+
+# -- what it costs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_results_gas_is_what_its_merge_cost_once_that_is_known_and_comes_off_its_profit() -> None:
+    rig = PairRig()
+
+    async def main() -> ExecutionResult:
+        result = await rig.trade()
+        assert (result.gas, result.gas_wei, result.pnl) == (0, 0, 5 * MICRO)  # the merge is not made yet
+        assert rig.engine.charged(result) == result
+        await asyncio.sleep(10)
+        return result
+
+    result = rig.run(main())
+    charged = rig.engine.charged(result)
+    assert (charged.gas, charged.gas_wei, charged.pnl) == (GAS, 10**16, 5 * MICRO - GAS)
+    assert rig.engine.charged(charged) == charged  # asked twice is charged once
+    (row,) = rig.engine.metrics.get_recent_trades()
+    summary = rig.engine.metrics.get_summary()
+    for shown in (row, summary, rig.engine.metrics.get_strategy_performance()["MARKET"]):
+        assert (shown["gas"], shown["gas_pol"], shown["pnl"]) == (0.02, 0.01, 4.98)
+
+
+def test_gas_in_the_figures_is_that_of_the_journal_failures_and_the_accounts_own_included() -> None:
+    rig = PairRig()
+    failing = iter(["the contract says no"])
+    rig.chain.fails = lambda _intent: next(failing, "")
+
+    async def main() -> None:
+        await rig.trade()
+        await asyncio.sleep(10)
+        rig.engine.release(MARKET)
+        await asyncio.sleep(60)
+        with_a_gift_that_lost(rig)
+        await asyncio.sleep(60)
+
+    rig.run(main())
+    assert [fact.get("fate") for fact in rig.facts("capital.done")] == [Fate.REVERTED, Fate.DONE, Fate.DONE]
+    (row,) = rig.engine.metrics.get_recent_trades()
+    assert (row["gas"], row["pnl"]) == (0.04, 4.96)
+    assert rig.engine.metrics.get_summary()["gas"] == 0.06  # with the redeem of what no trade bought
+    assert rig.engine.metrics.get_summary()["gas"] == rig.engine.statistics()["capital"]["gas"]
+    again = MetricsCollector()
+    replayed(rig.journal.facts, named_books(rig.table.books), RiskManager(), again)
+    assert again.get_recent_trades() == rig.engine.metrics.get_recent_trades()
+    assert again.get_summary() == rig.engine.metrics.get_summary()
+    assert again.get_strategy_performance() == rig.engine.metrics.get_strategy_performance()
 
 
 # -- the reconciler --------------------------------------------------------------------------------------------------

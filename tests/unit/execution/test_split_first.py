@@ -52,7 +52,11 @@ def test_pairs_are_split_and_both_legs_sold_and_the_edge_is_cash() -> None:
     rig = a_rig()
     result = sold(rig)
     assert (result.outcome, result.trade.state) == (Outcome.COMPLETED, TradeState.COMMITTED)
-    assert (result.pnl, result.cash) == (6 * MICRO, 6 * MICRO)
+    assert (result.pnl, result.cash) == (6 * MICRO - GAS, 6 * MICRO)  # the split is paid for and known
+    assert (result.gas, result.gas_wei) == (GAS, 10**16)
+    (row,) = rig.engine.metrics.get_recent_trades()
+    assert (row["gas"], row["pnl"]) == (0.02, 5.98)
+    assert rig.engine.metrics.get_summary()["gas"] == 0.02
     assert (rig.alpha.cash, rig.held()) == (1_006 * MICRO, (0, 0))
     assert works(rig) == [("split", HUNDRED, Fate.DONE)]
     order = [fact.fact for fact in rig.journal.facts]
@@ -99,7 +103,7 @@ def test_pairs_of_which_no_leg_could_be_sold_are_merged_and_the_trade_is_unwound
     rig.alpha.script(NO, Answer(fill="0"))
     rig.chain.offer = Offer(Cash(-1))  # it does not pay, and is done all the same
     result = sold(rig)
-    assert (result.outcome, result.undo, result.pnl) == (Outcome.UNWOUND, "merge", 0)
+    assert (result.outcome, result.undo, result.pnl) == (Outcome.UNWOUND, "merge", -GAS)
     assert works(rig) == [("split", HUNDRED, Fate.DONE), ("merge", HUNDRED, Fate.DONE)]
     assert (rig.alpha.cash, rig.held()) == (1_000 * MICRO, (0, 0))
 
@@ -306,7 +310,7 @@ def test_fees_are_taken_from_the_edge() -> None:
     fees = MockFees(taker_ppm=10_000)  # one percent: 1.06 dollars of 106
     rig = a_rig(platform=lambda name, table, cash: MockPlatform(name, table, cash, fees))
     result = sold(rig)
-    assert (result.outcome, result.fees, result.pnl) == (Outcome.COMPLETED, 1_060_000, 4_940_000)
+    assert (result.outcome, result.fees, result.pnl) == (Outcome.COMPLETED, 1_060_000, 4_940_000 - GAS)
 
 
 def test_capital_that_is_being_moved_is_not_split_for_another_sale() -> None:

@@ -8,15 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbkit.core.capital import CapitalIntent, Payout
+from arbkit.core.capital import CapitalIntent, Charge, Payout, trade_of
 from arbkit.core.errors import JournalDamaged
 from arbkit.core.transaction import Fate, Work
-from arbkit.core.units import Size
-from arbkit.journal.capital import Capital, Pairs
+from arbkit.core.units import Cash, Size
+from arbkit.journal.capital import CHARGED, Capital, Pairs
 from arbkit.journal.codec import fact_of
 from arbkit.journal.fold import fold
 
 M = "alpha:m"
+
+
+def test_gas_of_the_last_trades_is_remembered_one_by_one_and_of_all_in_sum() -> None:
+    capital = Capital()
+    for turn in range(CHARGED + 2):
+        trade = "first" if turn in (0, CHARGED) else f"t{turn}"  # heard of again: it is among the last then
+        fact, key, fields = wanted(Work.MERGE, 5, turn, trade)
+        capital.apply(fact, key, fields)
+        capital.apply(*done(key)[:2], {**done(key)[2], "wei": str(10**30), "again": True, "fate": Fate.REFUSED})
+    assert len(capital.charged) == CHARGED
+    assert capital.charged["first"] == Charge(Cash(6), 2 * 10**30)
+    assert "t1" not in capital.charged
+    assert capital.gas == 3 * (CHARGED + 2)
+
+
+@given(trade=st.text(alphabet="ab:.", min_size=1), turn=st.integers(0, 99))
+def test_the_trade_of_an_intent_is_read_from_its_key(trade: str, turn: int) -> None:
+    assert trade_of(CapitalIntent(Work.MERGE, trade, M, Size(1), Size(1), turn).key) == trade
 
 
 def wanted(work: Work, size: int, turn: int, trade: str = "t") -> tuple[str, str, dict[str, Any]]:
