@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from arbkit.core.errors import ConfigError
 from arbkit.journal.store import exposure
 from arbkit.wiring.hosts import VENUES
+from arbkit.wiring.keys import KeyReference
 from arbkit.wiring.settings import Settings
 
 __all__ = ["confirmation", "exposed", "keys_present", "live_gates"]
@@ -53,6 +55,7 @@ def live_gates(
     if not settings.venues:
         reasons.append("there is no venue to trade at")
     needed = [f"{venue.name}.{key}" for venue in settings.venues for key in VENUES[venue.name].needs]
+    needed += ["chain.private_key"] if settings.chain is not None else []
     if missing := [key for key in needed if key not in keys_present]:
         reasons.append(f"keys are missing: {', '.join(missing)}")
     if reconciled is not True:
@@ -74,12 +77,19 @@ def keys_present(settings: Settings) -> set[str]:
             except ConfigError:
                 continue
             found.add(f"{venue.name}.{name}")
+    if (chain := settings.chain) is not None and chain.private_key is not None:
+        with suppress(ConfigError):
+            chain.private_key.load(settings.folder)
+            found.add("chain.private_key")
     return found
 
 
 def exposed(settings: Settings, file: str = "arbkit.toml") -> list[str]:
     """Return which of settings, key files and journal can be used by others than their owner, and what to do."""
-    keys = [ref.path(settings.folder) for venue in settings.venues for _, ref in venue.keys]
+    references = [ref for venue in settings.venues for _, ref in venue.keys]
+    if (chain := settings.chain) is not None:
+        references += [one for one in (chain.private_key, *chain.endpoints) if isinstance(one, KeyReference)]
+    keys = [ref.path(settings.folder) for ref in references]
     paths = [settings.folder / file, settings.journal_path, *(path for path in keys if path is not None)]
     return [reason for path in paths if path.exists() and (reason := exposure(path))]
 

@@ -75,7 +75,11 @@ class RPCLoadBalancer:
         self._broadcast = Broadcast(self._roster, hedge_s, resend)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()  # whoever could not enter never leaves: its connections end here
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

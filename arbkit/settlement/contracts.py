@@ -26,7 +26,10 @@ PAYOUT_NUMERATOR = "payoutNumerators(bytes32,uint256)"
 PAYOUT_DENOMINATOR = "payoutDenominator(bytes32)"
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: object) -> bool:
+    """Tell whether a text has an address's form; its checksum is whoever signs for it to check."""
+    if not isinstance(text, str):
+        return False
     return len(text) == 42 and text.startswith("0x") and all(c in "0123456789abcdefABCDEF" for c in text[2:])
 
 
@@ -47,13 +50,13 @@ class Contracts:
 
     def __post_init__(self) -> None:
         for name in ("conditional_tokens", "collateral", "operator"):
-            if not _is_address(getattr(self, name)):
+            if not is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
         for name in ("neg_risk_adapter", "backing"):
-            if getattr(self, name) and not _is_address(getattr(self, name)):
+            if getattr(self, name) and not is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
         for spender in self.spenders:
-            if not _is_address(spender):
+            if not is_address(spender):
                 raise ConfigError(f"a spender is no address: {spender!r}")
 
     def condition(self, id: bytes) -> Condition:

@@ -81,10 +81,28 @@ def worst_case(settings: Settings) -> str:
         _line(limits.max_daily_loss, "in one UTC day, then nothing new is entered"),
         _line(limits.max_venue_capital, "at one venue, if it never pays"),
         _line(limits.max_total_capital, "altogether"),
+        *_gas_lines(settings),
         f"and every limit: max_exposure {execution.max_exposure:,.2f}, max_size {execution.max_size:,.2f}, "
         + ", ".join(f"{field.name} {getattr(limits, field.name):,.6g}" for field in fields(limits)),
     ]
     return "\n".join(lines)
+
+
+def _gas_lines(settings: Settings) -> list[str]:
+    chain = settings.chain
+    if chain is None:
+        return []
+    dollars = chain.max_cost_pol * chain.pol_price
+    nodes = f"{len(chain.endpoints)} node" + ("s" if len(chain.endpoints) > 1 else "")
+    return [
+        _line(
+            dollars,
+            f"in gas of one transaction: {chain.max_cost_pol:g} POL, at most {chain.max_fee_gwei:g} gwei a unit",
+        ),
+        f"on chain {chain.chain_id} ({chain.environment}, {nodes}) for {chain.holder}"
+        + (", a Safe" if chain.is_safe else "")
+        + (", giving approvals that are missing" if chain.approves else ", giving no approvals"),
+    ]
 
 
 def _line(dollars: float, what: str) -> str:

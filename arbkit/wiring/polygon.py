@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from arbkit.chain.capital import ChainMarket, LockTerms, PolygonCapital
-from arbkit.chain.gas import GasConfig
+from arbkit.chain.gas import GWEI, WEI_PER_POL, GasConfig
 from arbkit.chain.node import Node
 from arbkit.chain.polygon_optimizer import PolygonOptimizer
+from arbkit.chain.pool import RPCLoadBalancer
+from arbkit.chain.rpc import RPCEndpoint
 from arbkit.chain.safe import SafeWallet
 from arbkit.chain.signing import Signer
 from arbkit.chain.transactions import TransactionConfig
 from arbkit.core.clock import LoopClock
+from arbkit.core.errors import ConfigError
 from arbkit.core.ports import Clock, Journal
-from arbkit.core.units import Cash
+from arbkit.core.secrets import Secret
+from arbkit.core.units import Cash, cash
 from arbkit.journal.lock import AccountLock
 from arbkit.journal.memory import Fact
 from arbkit.journal.transactions import FACTS, Transactions
 from arbkit.metrics import PolygonGasTracker
 from arbkit.settlement.contracts import POLYMARKET, Contracts
 from arbkit.settlement.desk import SettlementDesk
+from arbkit.wiring.chain_settings import ChainSettings
+from arbkit.wiring.settings import Settings
 
 
 class ReadJournal(Journal, Protocol):
@@ -41,6 +47,66 @@ def transactions_of(facts: Iterable[Fact]) -> Transactions:
         if fact.fact in FACTS:
             book.apply(fact.fact, fact.key, dict(fact.data))
     return book
+
+
+@asynccontextmanager
+async def capital_by_settings(
+    settings: Settings,
+    journal: ReadJournal,
+    markets: Mapping[str, ChainMarket],
+    *,
+    clock: Clock | None = None,
+    tracker: PolygonGasTracker | None = None,
+    locks: Path | None = None,
+    **more: Any,
+) -> AsyncIterator[PolygonCapital]:
+    """Open the account that the settings' section `[chain]` names; see `capital_on_polygon`, which takes `more`.
+
+    Raises ConfigError where there is no such section, on paper (which has no signer), and for a key that signs for
+    somebody else than `holder`; else as that does. No text holds a key or the address of a node.
+    """
+    chain = settings.chain
+    if chain is None:
+        raise ConfigError("chain: there is no such section in the settings")
+    if settings.environment == "paper":
+        raise ConfigError("chain: paper signs nothing: `environment` must be demo or live")
+    live = settings.environment == "live"
+    assert chain.private_key is not None  # checked by the settings
+    signer = _signer(chain, chain.private_key.load(settings.folder), live=live)
+    endpoints = [RPCEndpoint(url.reveal(), f"node {at + 1}") for at, url in enumerate(chain.urls(settings.folder))]
+    known = {chain.contracts.conditional_tokens: ""}
+    async with (
+        RPCLoadBalancer(endpoints, contracts=known, chain_id=chain.chain_id) as node,
+        capital_on_polygon(
+            node,
+            signer,
+            journal,
+            markets,
+            pol_price=lambda: cash(chain.pol_price),
+            live=live,
+            contracts=chain.contracts,
+            clock=clock,
+            safe=SafeWallet(chain.holder, chain.multisend) if chain.is_safe else None,
+            gas=GasConfig(
+                max_fee_cap=round(chain.max_fee_gwei * GWEI), cost_cap=round(chain.max_cost_pol * WEI_PER_POL)
+            ),
+            approves=chain.approves,
+            tracker=tracker,
+            locks=locks,
+            **more,
+        ) as capital,
+    ):
+        yield capital
+
+
+def _signer(chain: ChainSettings, key: Secret, *, live: bool) -> Signer:
+    try:
+        signer = Signer(key, chain.chain_id, live=live)
+    except ConfigError as error:
+        raise ConfigError(f"chain.keys.private_key: {error}") from None
+    if not chain.is_safe and signer.address.lower() != chain.holder.lower():
+        raise ConfigError(f"chain.holder: is {chain.holder}, but chain.keys.private_key signs for {signer.address}")
+    return signer
 
 
 @asynccontextmanager

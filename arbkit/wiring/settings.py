@@ -13,6 +13,7 @@
     url = "https://external-api.demo.kalshi.co/trade-api/v2"
     stream = "wss://external-api-ws.demo.kalshi.co/trade-api/ws/v2"
     keys = { key_id = "env:KALSHI_KEY_ID", private_key = "file:kalshi.pem" }
+    [chain]                           # see `chain_settings`
 
 Every refusal is a ConfigError that names file and key and repeats nothing that could be a key to an account.
 """
@@ -33,17 +34,18 @@ from arbkit.core.secrets import redacted
 from arbkit.core.toml import read_document, refuse_unknown, table
 from arbkit.risk.limits import RiskLimits
 from arbkit.wiring.caps import CAPS, amounts, refuse_slips, worst_case
+from arbkit.wiring.chain_settings import ChainSettings, chain_from
 from arbkit.wiring.hosts import LOOPBACK, VENUES, Tag, host_of, ignored_proxies
 from arbkit.wiring.keys import SAID, KeyReference, refuse_keys
 
 if TYPE_CHECKING:
     from arbkit.journal.store import JournalFile
 
-__all__ = ["Settings", "VenueSettings", "check_settings", "read_settings", "worst_case"]
+__all__ = ["ChainSettings", "Settings", "VenueSettings", "check_settings", "read_settings", "worst_case"]
 
 ENVIRONMENTS: Final = ("paper", "demo", "live")
 TAGS: Final = ("demo", "live")
-KEYS: Final = ("environment", "account", "journal", "execution", "limits", "venues")
+KEYS: Final = ("environment", "account", "journal", "execution", "limits", "venues", "chain")
 VENUE_KEYS: Final = ("environment", "url", "stream", "chain_id", "keys")
 ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -102,6 +104,7 @@ class Settings:
     execution: ExecutionConfig
     limits: RiskLimits
     venues: tuple[VenueSettings, ...] = ()
+    chain: ChainSettings | None = None
     folder: Path = Path()
 
     def __post_init__(self) -> None:
@@ -120,6 +123,8 @@ class Settings:
             raise ConfigError(f"venues: {self.environment} trades somewhere, and no venue is given")
         for venue in self.venues:
             self._check_venue(venue)
+        if self.chain is not None:
+            self._check_chain(self.chain)
         if self.environment == "live":
             refuse_slips(amounts(self.execution, self.limits))
 
@@ -138,10 +143,17 @@ class Settings:
         if venue.missing:
             raise ConfigError(f"venues.{venue.name}.keys.{venue.missing[0]}: is missing; write {SAID}")
 
+    def _check_chain(self, chain: ChainSettings) -> None:
+        for venue in self.venues[:1]:
+            if venue.environment != chain.environment:
+                raise ConfigError(f"chain.environment: {chain.environment}, but {venue.name} is {venue.environment}")
+        if self.environment != "paper" and chain.private_key is None:
+            raise ConfigError(f"chain.keys: private_key is missing; write {SAID}")
+
     @property
     def hash(self) -> str:
         """The SHA-256 over every value in one spelling: for the journal, which tells by it what a run ran by."""
-        plain = {
+        plain: dict[str, Any] = {
             "environment": self.environment,
             "account": self.account,
             "journal": self.journal,
@@ -158,6 +170,8 @@ class Settings:
                 for venue in self.venues
             },
         }
+        if self.chain is not None:
+            plain["chain"] = self.chain.plain()
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -225,6 +239,7 @@ def _settings(document: Mapping[str, Any], folder: Path) -> Settings:
         execution=made[0],
         limits=made[1],
         venues=tuple(_venue(name, table(venues, name, VENUE_KEYS, "venues.")) for name in sorted(venues)),
+        chain=chain_from(document),
         folder=folder,
     )
 

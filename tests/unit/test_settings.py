@@ -132,7 +132,10 @@ def test_live_settings_with_every_limit_stated_are_read(tmp_path: Path) -> None:
         (TOP + "[execution]\nmax_exposre = 5\n", "execution.max_exposre: is no setting; is max_exposure meant?"),
         (TOP + "[executions]\n", "executions: is no setting; is execution meant?"),
         ('acount = "main"\n', "acount: is no setting; is account meant?"),
-        (TOP + "zzz = 1\n", "zzz: is no setting; there are environment, account, journal, execution, limits, venues"),
+        (
+            TOP + "zzz = 1\n",
+            "zzz: is no setting; there are environment, account, journal, execution, limits, venues, chain",
+        ),
         (TOP + "[venues.kalsi]\n", "venues.kalsi: is no setting; is kalshi meant?"),
         (TOP + "[venues.kalshi]\nurll = 1\n", "venues.kalshi.urll: is no setting; is url meant?"),
         (TOP + DEMO.replace("key_id", "keyid"), "venues.kalshi.keys.keyid: is no key of this venue; is key_id meant?"),

@@ -613,6 +613,19 @@ def test_when_nobody_answers_there_is_nothing_to_agree_on() -> None:
     virtual(main())
 
 
+def test_a_pool_that_cannot_be_entered_leaves_no_connection_open() -> None:
+    async def main() -> None:
+        _, nodes = three()
+        for one in nodes:
+            down(one)
+        with pytest.raises(ChainUnavailable):
+            async with pool_of(*nodes):
+                pass
+        assert all(one.closed for one in nodes)
+
+    virtual(main())
+
+
 # -- settings, repetition --------------------------------------------------------------------------------------
 
 

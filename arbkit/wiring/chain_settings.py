@@ -1,0 +1,216 @@
+"""The section `[chain]` of `arbkit.toml`: which nodes, for whom, and what gas may cost at most.
+
+    [chain]
+    environment = "live"              # demo | live: a node of this machine, or Polygon
+    chain_id = 137
+    endpoints = ["env:POLYGON_RPC_1", "env:POLYGON_RPC_2", "https://polygon.example.org"]
+    holder = "0x..."                  # who holds collateral and shares: the key's account, or its Safe
+    multisend = "0x..."               # of that Safe; without it the holder is the account itself
+    pol_price = 0.25                  # dollars for one POL, by which gas is weighed: stated, not looked up
+    max_fee_gwei = 600                # a unit of gas, tip included
+    max_cost_pol = 0.5                # a transaction
+    approves = false                  # whether missing approvals are given: exact ones, to known contracts
+    keys = { private_key = "keyring:arbkit/polygon" }
+    [chain.contracts]                 # demo only: live has Polymarket's
+    conditional_tokens = "0x..."
+
+An endpoint is an address, or a reference to one where it has a key in it. Every refusal is a ConfigError that names
+the field and repeats nothing that could be a key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from arbkit.core.errors import ConfigError
+from arbkit.core.loopback import is_loopback
+from arbkit.core.secrets import Secret, redacted
+from arbkit.core.toml import table
+from arbkit.settlement.contracts import POLYMARKET, Contracts, is_address
+from arbkit.wiring.hosts import Tag
+from arbkit.wiring.keys import FORMS, SAID, KeyReference
+
+POLYGON: Final = 137
+LEAST_FEE_GWEI = 25  # the tip below which Polygon's nodes take nothing (bor's params, PIP-35)
+MOST_FEE_GWEI = 10_000
+MOST_COST_POL = 100
+KEY_PART = 8  # a part of a path that is so long may be a provider's key
+NEEDED: Final = ("environment", "chain_id", "endpoints", "holder", "pol_price")
+CAPS: Final = ("max_fee_gwei", "max_cost_pol", "approves")
+TAKEN: Final = (*NEEDED, *CAPS, "multisend", "contracts", "keys")
+CONTRACTS: Final = tuple(field.name for field in fields(Contracts))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChainSettings:
+    """A chain, its nodes, the holder and the caps; frozen and checked like all settings."""
+
+    environment: Tag
+    chain_id: int
+    endpoints: tuple[str | KeyReference, ...]
+    holder: str
+    pol_price: float
+    max_fee_gwei: float = 1_000.0
+    max_cost_pol: float = 1.0
+    approves: bool = False
+    multisend: str = ""
+    contracts: Contracts = POLYMARKET
+    private_key: KeyReference | None = None
+
+    def __post_init__(self) -> None:
+        if self.environment not in ("demo", "live"):
+            raise ConfigError(f"chain.environment: must be one of demo, live, not {redacted(str(self.environment))!r}")
+        if type(self.chain_id) is not int or self.chain_id < 1:
+            raise ConfigError(f"chain.chain_id: must be a chain's number, {POLYGON} for Polygon")
+        if self.environment == "live" and self.chain_id != POLYGON:
+            raise ConfigError(f"chain.chain_id: {self.chain_id} is not the live chain, which is {POLYGON}")
+        self._check_endpoints()
+        for name in ("holder", "multisend"):
+            value = getattr(self, name)
+            if not is_address(value) and (value or name == "holder"):
+                raise ConfigError(f"chain.{name}: is no address of 0x and 40 digits: {redacted(str(value))!r}")
+        for name, most in (("pol_price", 1_000), ("max_fee_gwei", MOST_FEE_GWEI), ("max_cost_pol", MOST_COST_POL)):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not math.isfinite(value) or not 0 < value <= most:
+                raise ConfigError(f"chain.{name}: must be a number above 0 and at most {most:,}")
+        if self.max_fee_gwei < LEAST_FEE_GWEI:
+            raise ConfigError(
+                f"chain.max_fee_gwei: {self.max_fee_gwei:g} pays no tip of {LEAST_FEE_GWEI}, which nodes ask"
+            )
+        if type(self.approves) is not bool:
+            raise ConfigError("chain.approves: must be true or false")
+        if self.environment == "live" and self.contracts != POLYMARKET:
+            raise ConfigError("chain.contracts: live has Polymarket's contracts and no others")
+
+    def _check_endpoints(self) -> None:
+        if not self.endpoints:
+            raise ConfigError("chain.endpoints: is empty: name at least one node, three where one may fail")
+        known = [str(one) for one in self.endpoints]
+        for place, one in enumerate(self.endpoints):
+            if known.index(known[place]) != place:
+                raise ConfigError(f"chain.endpoints: number {place + 1} stands there twice: it is no second node")
+            if isinstance(one, str):
+                try:
+                    endpoint_host(one, self.environment)
+                except ConfigError as error:
+                    raise ConfigError(f"chain.endpoints: number {place + 1} {error}") from None
+
+    @property
+    def is_safe(self) -> bool:
+        return bool(self.multisend)
+
+    def urls(self, folder: Path) -> tuple[Secret, ...]:
+        """Return the nodes' addresses, those that are kept elsewhere read now; ConfigError names place and reason."""
+        found = []
+        for place, one in enumerate(self.endpoints):
+            try:
+                url = Secret(one) if isinstance(one, str) else one.load(folder)
+                endpoint_host(url.reveal(), self.environment, may_hold_key=True)
+            except ConfigError as error:
+                raise ConfigError(f"chain.endpoints: number {place + 1} {error}") from None
+            found.append(url)
+        return tuple(found)
+
+    def plain(self) -> dict[str, Any]:
+        """Return every value in one spelling, for the settings' hash."""
+        contracts = {name: getattr(self.contracts, name) for name in CONTRACTS}
+        return {
+            "environment": self.environment,
+            "chain_id": self.chain_id,
+            "endpoints": [str(one) for one in self.endpoints],
+            "holder": self.holder,
+            "multisend": self.multisend,
+            "approves": self.approves,
+            "pol_price": float(self.pol_price),
+            "max_fee_gwei": float(self.max_fee_gwei),
+            "max_cost_pol": float(self.max_cost_pol),
+            "contracts": contracts | {"spenders": sorted(self.contracts.spenders)},
+            "private_key": str(self.private_key or ""),
+        }
+
+
+def endpoint_host(url: str, tag: Tag, *, may_hold_key: bool = False) -> str:
+    """Return the host of a node's address; ConfigError, without the address, says why it may not be asked.
+
+    A demo is on this machine and live is not: a node here has whatever money its tests gave it.
+    """
+    if any(sign.isspace() or sign in "\\<>\x7f" or ord(sign) < 32 for sign in url):
+        raise ConfigError("is no address: it holds a blank, a backslash or the like")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigError("is no address") from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise ConfigError("must begin with https:// and name a host")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise ConfigError(f"({host}) holds a user, a password or a fragment")
+    if not may_hold_key and (parts.query or any(len(part) >= KEY_PART for part in parts.path.split("/"))):
+        raise ConfigError(f"({host}) holds more than an address, and keys travel in such places: write {SAID}")
+    if is_loopback(host):
+        if tag == "live":
+            raise ConfigError("is this machine, which is not Polygon: `environment` of the chain must be demo")
+    elif tag == "demo":
+        raise ConfigError(
+            f"({host}) is not this machine: a demo asks no other, `environment` of the chain must be live"
+        )
+    elif parts.scheme != "https":
+        raise ConfigError(f"({host}) must be https://: without TLS anybody on the way can change what is answered")
+    return host
+
+
+def chain_from(document: Mapping[str, Any]) -> ChainSettings | None:
+    """Return the section of a document, None where there is none; live states every cap."""
+    if "chain" not in document:
+        return None
+    stated = table(document, "chain", TAKEN)
+    needed = (*NEEDED, *CAPS) if stated.get("environment") == "live" else NEEDED
+    for name in needed:
+        if name not in stated:
+            raise ConfigError(f"chain.{name}: is missing")
+    endpoints = stated["endpoints"]
+    if not isinstance(endpoints, list) or not all(isinstance(one, str) for one in endpoints):
+        raise ConfigError("chain.endpoints: must be a list of addresses, or of references to them")
+    keys = table(stated, "keys", ("private_key",), "chain.")
+    contracts = table(stated, "contracts", CONTRACTS, "chain.")
+    simple = {name: stated[name] for name in stated if name not in ("endpoints", "keys", "contracts")}
+    return ChainSettings(
+        **simple,
+        endpoints=tuple(_endpoint(place, one) for place, one in enumerate(endpoints)),
+        contracts=_contracts(contracts) if contracts else POLYMARKET,
+        private_key=_reference("chain.keys.private_key", keys["private_key"]) if keys else None,
+    )
+
+
+def _endpoint(place: int, text: str) -> str | KeyReference:
+    if text.partition(":")[0] in FORMS:
+        return _reference(f"chain.endpoints: number {place + 1}", text)
+    return text
+
+
+def _reference(where: str, text: object) -> KeyReference:
+    try:
+        return KeyReference.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _contracts(stated: Mapping[str, Any]) -> Contracts:
+    for name in ("conditional_tokens", "collateral", "operator"):
+        if name not in stated:
+            raise ConfigError(f"chain.contracts.{name}: is missing")
+    spenders: Collection[object] = stated.get("spenders", [])
+    if not isinstance(spenders, list) or not all(isinstance(one, str) for one in spenders):
+        raise ConfigError("chain.contracts.spenders: must be a list of addresses")
+    for name, value in stated.items():
+        if name != "spenders" and not isinstance(value, str):
+            raise ConfigError(f"chain.contracts.{name}: must be text")
+    try:
+        return Contracts(**{**stated, "spenders": frozenset(cast(list[str], spenders))})
+    except ConfigError as error:
+        raise ConfigError(f"chain.contracts: {error}") from None

@@ -1,0 +1,282 @@
+# ruff: noqa: N802 - a fault keeps the id it has in the fault table
+"""The section `[chain]` as people write it and mistype it, and the account that it opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from arbkit.chain.capital import PolygonCapital
+from arbkit.core.errors import ConfigError
+from arbkit.journal.memory import MemoryJournal
+from arbkit.readiness import exposed, keys_present, live_gates
+from arbkit.settlement.contracts import POLYMARKET
+from arbkit.wiring.polygon import capital_by_settings
+from arbkit.wiring.settings import Settings, check_settings, read_settings
+from tests.rig import virtual
+from tests.unit.test_settings import EVERY_LIMIT, HEX, LIVE, TOP, refusal, written
+
+US = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+OTHER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+NODE = "0x" + "ab" * 20
+KEY_OF_US = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"  # of the public test mnemonic
+DEMO = f"""
+[chain]
+environment = "demo"
+chain_id = 137
+endpoints = ["http://127.0.0.1:8545", "http://[::1]:8546"]
+holder = "{US}"
+pol_price = 0.25
+keys = {{ private_key = "file:key" }}
+"""
+REAL = f"""
+[chain]
+environment = "live"
+chain_id = 137
+endpoints = ["env:POLYGON_RPC", "https://polygon.example.org"]
+holder = "{US}"
+pol_price = 0.25
+max_fee_gwei = 600
+max_cost_pol = 0.5
+approves = false
+keys = {{ private_key = "file:key" }}
+"""
+
+
+def demo(text: str = DEMO) -> str:
+    return f'environment = "demo"\n{TOP}{text}' + VENUE
+
+
+def live(text: str = REAL) -> str:
+    return f'environment = "live"\n{TOP}{EVERY_LIMIT}{LIVE}{text}'
+
+
+VENUE = """
+[venues.polymarket]
+environment = "demo"
+url = "http://127.0.0.1:1"
+stream = "ws://127.0.0.1:1"
+chain_id = 137
+keys = { private_key = "file:key" }
+"""
+
+
+def test_everything_that_is_written_is_in_the_settings_and_in_their_hash(tmp_path: Path) -> None:
+    (found, without) = (
+        read_settings(written(tmp_path, live())),
+        read_settings(written(tmp_path, live(""))),
+    )
+    chain = found.chain
+    assert chain is not None
+    assert (chain.chain_id, chain.holder, chain.is_safe, chain.contracts) == (137, US, False, POLYMARKET)
+    assert [str(one) for one in chain.endpoints] == ["env:POLYGON_RPC", "https://polygon.example.org"]
+    assert (chain.max_fee_gwei, chain.max_cost_pol, chain.approves) == (600, 0.5, False)
+    assert without.chain is None
+    changed = [
+        replace(chain, pol_price=0.26),
+        replace(chain, holder=OTHER),
+        replace(chain, endpoints=chain.endpoints[:1]),
+        replace(chain, max_fee_gwei=601),
+        replace(chain, max_cost_pol=0.6),
+        replace(chain, approves=True),
+        replace(chain, multisend=OTHER),
+        replace(chain, private_key=None),
+    ]
+    hashes = {one.hash for one in (without, found, *(replace(found, chain=one) for one in changed[:-1]))}
+    assert len(hashes) == len(changed) + 1
+    assert changed[-1].plain() != chain.plain()
+    assert replace(found, chain=replace(chain, max_fee_gwei=600.0)).hash == found.hash
+
+
+def test_whoever_checks_the_settings_reads_what_gas_may_cost_and_for_whom(tmp_path: Path) -> None:
+    said = check_settings(written(tmp_path, live()))
+    assert "0.12 dollars in gas of one transaction: 0.5 POL, at most 600 gwei a unit" in said
+    assert f"on chain 137 (live, 2 nodes) for {US}, giving no approvals" in said
+    safe = demo(DEMO.replace("pol_price", f'multisend = "{OTHER}"\napproves = true\npol_price'))
+    assert f"for {US}, a Safe, giving approvals that are missing" in check_settings(written(tmp_path, safe))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("chain_id = 137\n", "", "chain.chain_id: is missing"),
+        ("chain_id = 137\n", 'chain_id = "137"\n', "chain.chain_id: must be a chain's number"),
+        ("chain_id = 137\n", "chain_id = true\n", "chain.chain_id: must be a chain's number"),
+        ("pol_price = 0.25\n", "pol_price = nan\n", "chain.pol_price: must be a number above 0"),
+        ("pol_price = 0.25\n", "pol_price = 0\n", "chain.pol_price: must be a number above 0"),
+        ("pol_price = 0.25\n", "pol_price = 0.25\nmax_fee_gwei = 100_000\n", "chain.max_fee_gwei: must be"),
+        ("pol_price = 0.25\n", "pol_price = 0.25\nmax_cost_pol = -1\n", "chain.max_cost_pol: must be"),
+        ("pol_price = 0.25\n", "pol_price = 0.25\nmax_fee_gwei = 20\n", "chain.max_fee_gwei: 20 pays no tip of 25"),
+        ("pol_price = 0.25\n", 'pol_price = 0.25\napproves = "false"\n', "chain.approves: must be true or false"),
+        ("pol_price = 0.25\n", "pol_price = 0.25\nmax_fee_gwe = 1\n", "chain.max_fee_gwe: is no setting; is max_fee_gwei"),
+        (f'"{US}"', f'"{US[:-1]}"', "chain.holder: is no address"),
+        (f'"{US}"', "7", "chain.holder: is no address"),
+        ("pol_price = 0.25\n", 'pol_price = 0.25\nmultisend = "0x1"\n', "chain.multisend: is no address"),
+        ('environment = "demo"\nchain_id', 'environment = "test"\nchain_id', "chain.environment: must be one of demo, live"),
+        ('["http://127.0.0.1:8545", "http://[::1]:8546"]', "[]", "chain.endpoints: is empty"),
+        ('["http://127.0.0.1:8545", "http://[::1]:8546"]', '"http://127.0.0.1"', "chain.endpoints: must be a list"),
+        ('["http://127.0.0.1:8545", "http://[::1]:8546"]', "[1]", "chain.endpoints: must be a list"),
+        ("http://[::1]:8546", "http://127.0.0.1:8545", "chain.endpoints: number 2 stands there twice"),
+        ("http://[::1]:8546", "https://polygon.example.org", "number 2 (polygon.example.org) is not this machine"),
+        ("http://[::1]:8546", "http://127.0.0.1:9/\\\\x", "number 2 is no address: it holds a blank"),
+        ("http://[::1]:8546", "http://[::1", "number 2 is no address"),
+        ("http://[::1]:8546", "ftp://127.0.0.1/", "number 2 must begin with https://"),
+        ("http://[::1]:8546", "http://127.0.0.1/#x", "number 2 (127.0.0.1) holds a user, a password or a fragment"),
+        ("http://[::1]:8546", "http://127.0.0.1/v2/abcdefgh", "number 2 (127.0.0.1) holds more than an address"),
+        ("http://[::1]:8546", "http://127.0.0.1/?k=v", "number 2 (127.0.0.1) holds more than an address"),
+        ("http://[::1]:8546", "env:1", "number 2: must be env:NAME"),
+        ('keys = { private_key = "file:key" }\n\n', "\n", "chain.keys: private_key is missing"),
+        ('keys = { private_key = "file:key" }\n\n', "keys = { private_ky = \"file:key\" }\n\n", "is no setting; is private_key"),
+        ("[chain]\n", "[chain]\ncontracts = { collateral = 1 }\n", "chain.contracts.conditional_tokens: is missing"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_with_the_name_of_its_field(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    text = demo()
+    assert old in text
+    assert says in refusal(tmp_path, text.replace(old, new, 1))
+
+
+def test_contracts_of_a_demo_are_read_and_each_slip_in_them_is_named(tmp_path: Path) -> None:
+    good = {"conditional_tokens": f'"{US}"', "collateral": f'"{OTHER}"', "operator": f'"{US}"', "spenders": f'["{US}"]'}
+
+    def text(**changed: str) -> str:
+        listed = {**good, **changed}
+        return demo(DEMO + "[chain.contracts]\n" + "".join(f"{name} = {value}\n" for name, value in listed.items()))
+
+    found = read_settings(written(tmp_path, text())).chain
+    assert found is not None
+    assert found.contracts.is_direct
+    assert found.contracts.spenders == {US}
+    assert "chain.contracts.spenders: must be a list" in refusal(tmp_path, text(spenders='"all"'))
+    assert "chain.contracts.spenders: must be a list" in refusal(tmp_path, text(spenders="[1]"))
+    assert "chain.contracts.collateral: must be text" in refusal(tmp_path, text(collateral="1"))
+    assert "chain.contracts: operator is no address" in refusal(tmp_path, text(operator='"0x1"'))
+    assert "chain.contracts: a spender is no address" in refusal(tmp_path, text(spenders='["0x1"]'))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("max_fee_gwei = 600\n", "", "chain.max_fee_gwei: is missing"),
+        ("max_cost_pol = 0.5\n", "", "chain.max_cost_pol: is missing"),
+        ("approves = false\n", "", "chain.approves: is missing"),
+        ("chain_id = 137\nendpoints", "chain_id = 80002\nendpoints", "80002 is not the live chain, which is 137"),
+        ("https://polygon.example.org", "http://polygon.example.org", "number 2 (polygon.example.org) must be https://"),
+        ("https://polygon.example.org", "http://127.0.0.1:8545", "number 2 is this machine, which is not Polygon"),
+        ('[chain]\nenvironment = "live"', '[chain]\nenvironment = "demo"', "not this machine: a demo asks no other"),
+        (
+            'keys = { private_key = "file:key" }\n',
+            f"""keys = {{ private_key = "file:key" }}
+[chain.contracts]
+conditional_tokens = "{US}"
+collateral = "{US}"
+operator = "{US}"
+""",
+            "chain.contracts: live has Polymarket's contracts and no others",
+        ),
+    ],
+)  # fmt: skip
+def test_fault_G5_live_states_every_cap_and_asks_polygons_nodes_alone(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    text = live()
+    assert old in text
+    assert says in refusal(tmp_path, text.replace(old, new, 1))
+
+
+def test_fault_G5_a_chain_of_another_environment_than_venues_or_engine_is_refused(tmp_path: Path) -> None:
+    assert "chain.environment: demo, but polymarket is live" in refusal(tmp_path, live(DEMO))
+    paper = f"{TOP}{REAL}{VENUE}"
+    assert "chain.environment: live, but polymarket is demo" in refusal(tmp_path, paper)
+    real = read_settings(written(tmp_path, live())).chain
+    played = read_settings(written(tmp_path, demo()))
+    with pytest.raises(ConfigError, match=r"chain\.environment: live, but polymarket is demo"):
+        replace(played, chain=real)
+
+
+def opened(settings: Settings, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with capital_by_settings(settings, MemoryJournal(), {}, locks=tmp_path) as capital:
+            assert isinstance(capital, PolygonCapital)
+
+    virtual(main())
+
+
+def test_fault_I14_paper_has_no_signer_and_without_the_section_there_is_no_chain(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="chain: paper signs nothing"):
+        opened(read_settings(written(tmp_path, TOP + DEMO)), tmp_path)
+    with pytest.raises(ConfigError, match="chain: there is no such section"):
+        opened(read_settings(written(tmp_path, TOP)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        (KEY_OF_US.replace("59c6", "59c7"), "chain.holder: is 0x7099"),
+        ("no key", "chain.keys.private_key: the account's private key is not 32 bytes in hex"),
+        ("", "file:key: there is no key there"),
+    ],
+)
+def test_a_wrong_key_is_named_by_its_field_and_shown_nowhere(tmp_path: Path, key: str, says: str) -> None:
+    (tmp_path / "key").write_text(key)
+    with pytest.raises(ConfigError) as refused:
+        opened(read_settings(written(tmp_path, demo())), tmp_path)
+    assert says in str(refused.value)
+    assert key not in str(refused.value) or not key
+    assert HEX not in str(refused.value)
+
+
+def test_a_public_test_key_is_refused_live(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY_OF_US)
+    with pytest.raises(ConfigError, match=r"chain.keys.private_key: the key of 0x7099\w+ is public"):
+        opened(read_settings(written(tmp_path, live())), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("https://rpc.example.org/v2/abcdefghijklmnop", "number 1 (rpc.example.org) is not this machine"),
+        ("ws://127.0.0.1/", "number 1 must begin with https://"),
+    ],
+)
+def test_an_address_that_is_kept_elsewhere_is_judged_when_it_is_read_and_its_key_not_shown(
+    tmp_path: Path, address: str, says: str
+) -> None:
+    (tmp_path / "rpc").write_text(address)
+    chain = read_settings(written(tmp_path, demo(DEMO.replace("http://127.0.0.1:8545", "file:rpc")))).chain
+    assert chain is not None
+    with pytest.raises(ConfigError) as refused:
+        chain.urls(tmp_path)
+    assert str(refused.value).startswith(f"chain.endpoints: {says}")
+    assert "abcdefgh" not in str(refused.value)
+    (tmp_path / "rpc").write_text("http://127.0.0.1:8545/v2/abcdefghijklmnop")
+    assert "abcdefgh" not in repr(chain.urls(tmp_path))
+
+
+def test_fault_G3_live_waits_for_the_chains_key_too_and_for_what_others_may_read(tmp_path: Path) -> None:
+    settings = read_settings(written(tmp_path, live()))
+    (tmp_path / "arbkit.toml").chmod(0o600)
+
+    def reasons() -> str:
+        gates = live_gates(
+            settings,
+            flag=True,
+            typed="",
+            keys_present=keys_present(settings),
+            reconciled=True,
+            journal_exposed=exposed(settings),
+            notebook=False,
+        )
+        return " ".join(gates)
+
+    assert "chain.private_key" in reasons()
+    (tmp_path / "key").write_text(KEY_OF_US)
+    (tmp_path / "key").chmod(0o644)
+    assert "chain.private_key" not in reasons()
+    assert f"{tmp_path / 'key'}" in reasons()
+    (tmp_path / "key").chmod(0o600)
+    assert f"{tmp_path / 'key'}" not in reasons()
