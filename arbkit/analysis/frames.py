@@ -46,7 +46,7 @@ LEGS = {
 ORDERS = {
     "order_id": "str", "trade_id": "str", "leg": "int64", "venue": "str", "market": "str", "outcome": "str",
     "side": "str", "purpose": "str", "limit": "float64", "size": "float64", "filled": "float64",
-    "average_price": "float64", "tif": "str", "post_only": "bool", "status": "str", "reason": "str",
+    "average_price": "float64", "tif": "str", "expires": TIME, "post_only": "bool", "status": "str", "reason": "str",
     "fees": "float64", **KEYS,
 }  # fmt: skip
 FILLS = {
@@ -109,7 +109,10 @@ def legs_frame(raw: Raw) -> pd.DataFrame:
 
 
 def orders_frame(raw: Raw) -> pd.DataFrame:
-    """One row per order, undo orders included (`purpose` says which); limit and average price in dollars."""
+    """One row per order, undo orders included (`purpose` says which); limit and average price in dollars.
+
+    `expires` is the time in UTC that a GTD order states, NaT in all others; a venue may end it earlier than stated.
+    """
     rows = []
     for cell, result, leg, order in _orders(raw):
         paid = sum(fill.price * fill.size for fill in order.standing)
@@ -118,8 +121,9 @@ def orders_frame(raw: Raw) -> pd.DataFrame:
             (
                 order.client_id, result.trade.id, leg.index, order.venue, order.book.market.id, order.book.outcome,
                 order.side.name.lower(), order.purpose.value, order.limit / MICRO, order.size / MICRO,
-                order.filled / MICRO, _ratio(paid, order.filled) / MICRO, order.tif.value, order.post_only,
-                order.status.value, order.reason, _net(raw, fees), cell.strategy.value, cell.latency_ms, cell.seed,
+                order.filled / MICRO, _ratio(paid, order.filled) / MICRO, order.tif.value, order.expires,
+                order.post_only, order.status.value, order.reason, _net(raw, fees), cell.strategy.value,
+                cell.latency_ms, cell.seed,
             )
         )  # fmt: skip
     return framed(ORDERS, rows)

@@ -2,6 +2,7 @@ import math
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from arbkit.analysis import frames
 from arbkit.core.errors import DataError
@@ -147,6 +148,18 @@ def test_orders_say_their_purpose_and_fills_say_what_explains_them():
     assert set(fills["model"]) == {"take", "queue:risk-averse"}
     assert fills.dtypes["venue_at"] == TIME
     assert (fills["at"] > fills["venue_at"]).all()
+
+
+def test_an_order_that_ends_by_itself_says_when_and_the_others_never():
+    of = opportunity(1, size=100, edge=0.02)
+    until, taken = (order(key, one_leg, (), 100, 0.40) for key, one_leg in zip("ab", of.basket.legs, strict=True))
+    until = replace(until, tif=TimeInForce.GTD, expires=START + 180_000 * MS + 1)
+    legs = tuple(leg(i, o.book, (o,), size=100, decision=0.40) for i, o in enumerate((until, taken)))
+    orders = frames.orders_frame(one(ended(of, LIMIT, legs, Outcome.MISSED)))
+    assert list(orders["tif"]) == ["GTD", "FAK"]
+    assert orders["expires"][0] == pd.Timestamp(START + 180_000 * MS + 1, tz="UTC")
+    assert pd.isna(orders["expires"][1])
+    assert orders.dtypes["expires"] == TIME
 
 
 def test_without_known_fees_everything_net_is_undefined_and_the_rest_is_told():
