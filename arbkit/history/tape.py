@@ -180,7 +180,15 @@ class Tape:
         """Return every recorded book as received up to and including time `t` (ns), by book number."""
         end = int(np.searchsorted(self.rows.ts_recv, t, side="right"))
         head = self.rows.cut(slice(end))
-        return {b.index: _state(head, b.index) for b in self.markets.books if b.recorded}
+        return {book: _state(head, at) for book, at in self._recorded(head)}
+
+    def _recorded(self, head: Rows) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield every recorded book with the places of its rows, in order: one sort, however many books there are."""
+        order = np.argsort(head.book, kind="stable")
+        starts = np.searchsorted(head.book[order], np.arange(len(self.markets.books) + 1))
+        for book in self.markets.books:
+            if book.recorded:
+                yield book.index, order[starts[book.index] : starts[book.index + 1]]
 
     def slice(self, t0: int, t1: int) -> Tape:
         """Return the rows with t0 <= ts_recv < t1 (ns) as a tape of its own.
@@ -191,7 +199,7 @@ class Tape:
         """
         start, end = (int(i) for i in np.searchsorted(self.rows.ts_recv, (t0, max(t0, t1)), side="left"))
         head = self.rows.cut(slice(start))
-        opening = [row for b in self.markets.books if b.recorded for row in _opening(head, b.index, t0)]
+        opening = [row for book, at in self._recorded(head) for row in _opening(head, book, at, t0)]
         columns = [np.array(column, dtype=np.int64) for column in zip(*opening, strict=True)] or [
             np.empty(0, dtype=np.int64) for _ in Rows._fields
         ]
@@ -372,9 +380,8 @@ def digest_of(markets: MarketTable, rows: Rows, clocks: Clocks) -> str:
 # -- books at a moment ---------------------------------------------------------------------------------------
 
 
-def _state(head: Rows, book: int) -> BookState:
-    """Return the state of one book after the rows `head`: the last word on every level since the last clear."""
-    at = np.flatnonzero(head.book == book)
+def _state(head: Rows, at: np.ndarray) -> BookState:
+    """Return the state of the book whose rows stand at `at`: the last word on every level since the last clear."""
     if not len(at):
         return BookState(False, (), (), -1)
     seen = int(head.ts_recv[at[-1]])
@@ -393,12 +400,11 @@ def _state(head: Rows, book: int) -> BookState:
     return BookState(True, bids, asks, seen)
 
 
-def _opening(head: Rows, book: int, t0: int) -> list[tuple[int, int, int, int, int, int]]:
-    """Return the message that restates one book at t0; empty when nothing is in force there."""
-    at = np.flatnonzero(head.book == book)
+def _opening(head: Rows, book: int, at: np.ndarray, t0: int) -> list[tuple[int, int, int, int, int, int]]:
+    """Return the message that restates at t0 one book, whose rows stand at `at`; empty when nothing is in force."""
     if not len(at):
         return []
-    state = _state(head, book)
+    state = _state(head, at)
     said: list[tuple[int, int, int]] = []
     if state.known:
         said.append((m.meta(m.KIND_CLEAR, last=False), 0, 0))

@@ -309,3 +309,20 @@ def test_the_books_are_those_of_a_plain_replay_in_order_of_receipt(
         state = tape.books_at(ns(100_000))[number]
         assert {x.price: x.size // 1_000_000 for x in state.bids} == plain[token][0]
         assert {x.price: x.size // 1_000_000 for x in state.asks} == plain[token][1]
+
+
+def test_an_hour_of_more_books_than_sixteen_bits_count_is_a_tape_of_them_all(tmp_path: Path) -> None:
+    tokens = [f"{i:05d}" for i in range(17_000)]  # each a market of its own, and a market is two books
+    rows = [whole(i % 900, {"0.40": "5"}, {"0.42": str(i + 1)}, token) for i, token in enumerate(tokens)]
+    rows += [change(1_000 + i % 90, "BUY", "0.41", str(i + 1), "0.41", "0.42", token) for i, token in enumerate(tokens)]
+    import_recording(written(tmp_path / f"{stem()}.parquet", rows), tmp_path / "tape")
+    tape = read_tape(tmp_path / "tape")
+    assert tape.rows.book.dtype == np.int32
+    states = tape.books_at(ns(2_000))
+    assert len(states) == len(tokens)
+    for i in (0, 16_383, 16_384, 16_999):
+        book = next(book for book in tape.markets.books if book.market.id == tokens[i])
+        assert states[book.index].bids[0] == Level(410_000, (i + 1) * 1_000_000)
+        assert states[book.index].asks == (Level(420_000, (i + 1) * 1_000_000),)
+    begun = tape.slice(ns(950), ns(1_000))
+    assert len(begun) == 3 * len(tokens)  # a clear and two levels each
