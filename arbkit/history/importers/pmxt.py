@@ -14,6 +14,7 @@ books are unknown until something is said of them anew.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ ROW = np.dtype(
     [("recv", "<i8"), ("venue", "<i8"), ("book", "<i4"), ("kind", "u1"), ("side", "u1"), ("price", "<i4"),
      ("size", "<i8"), ("bid", "<i4"), ("ask", "<i4")]
 )  # fmt: skip
+LEVEL = np.dtype([("place", "<i8"), ("side", "u1"), ("price", "<i4"), ("size", "<i8")])  # of a whole book
 TICKS = "changes of the tick, which markets.toml has to state"
 HOURS = "missing hours"
 
@@ -109,7 +111,7 @@ def _utc(ns: int) -> str:
 
 def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) -> Iterator[np.ndarray]:
     """Yield the usable rows as recorded; the others are refused with their number, counted from 1."""
-    token, latest = "", 0
+    latest = (-1, 0)
     for piece in parquet.batches(source.path, COLUMNS):
         with parquet.reading(source.path):
             cells = _Cells(piece)
@@ -126,17 +128,27 @@ def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) ->
         if ticks.any():
             log.figures[TICKS] = log.figures.get(TICKS, 0) + int(ticks.sum())
         whole = np.flatnonzero((cells.event == BOOK) & ~bad)
-        levels = _wholes(piece, rows, whole, bad, log)
+        levels = _wholes(piece, whole, bad, log)
         log.rows_read += len(piece)
         plain = np.flatnonzero(~bad & ~ticks)
-        for at in plain.tolist():  # within a token the stamps should rise
-            name = cells.names[cells.token[at]]
-            if name == token:
-                log.stamped(int(rows["recv"][at]), latest)
-            token, latest = name, int(rows["recv"][at])
-        places = np.concatenate([plain, np.array([place for place, _ in levels], dtype=np.int64)])
-        found = np.concatenate([rows[plain], np.array([level for _, level in levels], dtype=ROW)])
+        if len(plain):
+            latest = _stamped(rows[plain], latest, log)
+        places = np.concatenate([plain, levels["place"]])
+        found = np.concatenate([rows[plain], rows[levels["place"]]])
+        behind = found[len(plain) :]
+        behind["kind"], behind["bid"], behind["ask"] = LEVEL_OF_WHOLE, NOT_TOLD, NOT_TOLD
+        for name in ("side", "price", "size"):
+            behind[name] = levels[name]
         yield found[np.argsort(places, kind="stable")]  # the levels of a book behind its row
+
+
+def _stamped(rows: np.ndarray, before: tuple[int, int], log: FileLog) -> tuple[int, int]:
+    """Count stamps that step back within a token; `before` and the result are the last row's (book, ns)."""
+    book = np.concatenate([[before[0]], rows["book"]])
+    recv = np.concatenate([[before[1]], rows["recv"]])
+    for at in np.flatnonzero((book[1:] == book[:-1]) & (recv[1:] < recv[:-1])).tolist():
+        log.stamped(int(recv[at + 1]), int(recv[at]))
+    return int(book[-1]), int(recv[-1])
 
 
 def _book(name: str | None, index: BookIndex, books: ProvenBooks, log: FileLog) -> int:
@@ -200,11 +212,10 @@ def _refuse(cells: _Cells, book: np.ndarray, log: FileLog) -> NDArray[np.bool_]:
     return parquet.refuse(faults, log)
 
 
-def _wholes(
-    piece: Any, rows: np.ndarray, which: np.ndarray, bad: np.ndarray, log: FileLog
-) -> list[tuple[int, tuple[Any, ...]]]:
-    """Return (place of its row, level) for every level of the whole books; one that cannot be read becomes `bad`."""
-    found: list[tuple[int, tuple[Any, ...]]] = []
+def _wholes(piece: Any, which: np.ndarray, bad: np.ndarray, log: FileLog) -> np.ndarray:
+    """Return the levels of the whole books, with the place of their row; a book that cannot be read becomes `bad`."""
+    columns = array("q"), array("b"), array("q"), array("q")
+    places, halves, prices, sizes = columns
     texts = [piece.column(name).take(pa.array(which)).cast(pa.string()).to_pylist() for name in ("bids", "asks")]
     for place, bids, asks in zip(which.tolist(), *texts, strict=True):
         try:
@@ -213,21 +224,14 @@ def _wholes(
             bad[place] = True
             log.refuse(log.rows_read + place + 1, str(error))
             continue
-        head = rows[place]
         for side, levels in zip((m.SIDE_BID, m.SIDE_ASK), sides, strict=True):
-            for price, size in levels.items():
-                level = (
-                    head["recv"],
-                    head["venue"],
-                    head["book"],
-                    LEVEL_OF_WHOLE,
-                    side,
-                    price,
-                    size,
-                    NOT_TOLD,
-                    NOT_TOLD,
-                )
-                found.append((place, level))
+            places.extend([place] * len(levels))
+            halves.extend([side] * len(levels))
+            prices.extend(levels)
+            sizes.extend(levels.values())
+    found = np.empty(len(places), dtype=LEVEL)
+    for name, column in zip(LEVEL.names or (), columns, strict=True):
+        found[name] = column
     return found
 
 

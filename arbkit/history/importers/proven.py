@@ -14,6 +14,7 @@ all of them lead to. A print between a message and its neighbours changes no boo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -72,7 +73,8 @@ class ProvenBooks:
     def __init__(self, out: MessageWriter) -> None:
         self._out = out
         self._books: dict[int, _Book] = {}
-        self._seen: dict[tuple[int, ...], None] = {}  # the last rows without their bests, oldest first
+        self._seen: set[tuple[int, ...]] = set()  # the last rows without their bests
+        self._order: deque[tuple[int, ...]] = deque()  # the same, oldest first
 
     def add(self, book: int, log: FileLog, lot: int | None = None) -> None:
         """Follow a book: `log` counts what is found, `lot` is the lower bound of an unstated size (millionths)."""
@@ -164,9 +166,10 @@ class ProvenBooks:
         """Tell whether a row says again, with the same stamp, what one of the last did and nothing has changed since."""
         key = row[:6]
         if key not in self._seen:
-            self._seen[key] = None
-            if len(self._seen) > REMEMBERED:
-                del self._seen[next(iter(self._seen))]
+            self._seen.add(key)
+            self._order.append(key)
+            if len(self._order) > REMEMBERED:
+                self._seen.discard(self._order.popleft())
             return False
         return row.kind == m.KIND_PRINT or self._books[row.book].side(row.side).get(row.price, 0) == row.size
 
