@@ -93,10 +93,10 @@ sensitivity: env  ## latency and queue on two recorded games, written to docs/se
 golden: env  ## every golden case of the venues' fees, counted: n of n
 	@$(BIN)/python -m pytest -q -s tests/unit/fees/test_golden_count.py
 
-# PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root). ONLY=engine, chain or peers
-# measures one part; the peers are installed in .peers, each in an environment of its own. LONG=1: 50 million rows too.
+# PRIORITY=1 puts what is timed before all other work of a busy machine (Linux, as root). ONLY=engine, chain, imports or
+# peers measures one part; the peers are installed in .peers, each in an environment of its own. LONG=1: 50 million rows too.
 .PHONY: bench soak
-bench: env  ## measure engine, journal, memory, chain and peers, written to docs/performance.md
+bench: env  ## measure engine, journal, memory, chain, imports and peers, written to docs/performance.md
 	@$(BIN)/python -m benchmarks $(if $(PRIORITY),--first) $(if $(ONLY),--only $(ONLY)) $(if $(LONG),--long)
 
 soak: env  ## a week in virtual time: what the engine holds in memory; DAYS=7

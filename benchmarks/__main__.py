@@ -1,7 +1,7 @@
 """`python -m benchmarks` measures and writes docs/performance.md; `python -m benchmarks soak` prints a week.
 
-The page has three parts, each of which can be measured alone (`--only`): the engine with its journal, the chain's
-round trips, and the peers.
+The page has four parts, each of which can be measured alone (`--only`): the engine with its journal, the chain's
+round trips, imports, and the peers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from arbkit.chain.local_node import NoLocalNode, local_node
-from benchmarks import engine, report, venues
+from benchmarks import engine, imports, report, venues
 from benchmarks.chain import round_trips
 from benchmarks.journal import replays
 from benchmarks.peers import table
@@ -24,7 +24,7 @@ from benchmarks.soak import soak
 
 ROOT = Path(__file__).parents[1]
 RUNS = 3
-ENGINE, CHAIN, PEERS = PARTS = ("engine", "chain", "peers")
+ENGINE, CHAIN, IMPORTS, PEERS = PARTS = ("engine", "chain", "imports", "peers")
 
 
 def engine_part(folder: Path, *, quick: bool = False, first: bool = False) -> str:
@@ -73,6 +73,12 @@ def chain_part(*, quick: bool = False, first: bool = False) -> str:
     return report.chain_section(asked)
 
 
+def imports_part(folder: Path, *, quick: bool = False, first: bool = False, long: bool = False) -> str:
+    """Measure what becomes of large recordings."""
+    with before_others() if first else nullcontext():
+        return imports.section(imports.measure(folder, quick=quick, long=long, say=_say))
+
+
 def peers_part(folder: Path, *, quick: bool = False, first: bool = False, long: bool = False) -> str:
     """Measure arbkit beside its peers."""
     yards = [report.yard()]
@@ -102,7 +108,9 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("all", "soak"), default="all")
     parser.add_argument("--only", choices=PARTS, help="measure this part of the page and leave the others as they are")
     parser.add_argument("--days", type=float, default=7.0, help="of the soak, in virtual time")
-    parser.add_argument("--long", action="store_true", help="peers: fifty million rows too (an hour and 10 GB of disk)")
+    parser.add_argument(
+        "--long", action="store_true", help="imports, peers: fifty million rows too (hours and 10 GB of disk)"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, and no page: shows that it runs")
     parser.add_argument("--first", action="store_true", help="measure times at real-time priority (Linux, root)")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
@@ -120,6 +128,8 @@ def main() -> None:
                 said = engine_part(Path(folder), **how)
             elif part == CHAIN:
                 said = chain_part(**how)
+            elif part == IMPORTS:
+                said = imports_part(Path(folder), **how, long=chosen.long)
             else:
                 said = peers_part(Path(folder), **how, long=chosen.long)
         print(said)

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.imports --rows 5000000`: how fast a large recording becomes a tape, and in how much memory.
+"""How fast large recordings become tapes, and in how much memory: a part of `make bench`, Linux only.
 
-The recording is made up in pieces and is a valid file of its format; the import runs in a process of its own, whose
-largest resident size (VmHWM: file pages that were mapped included) is what is reported. Linux only.
+The recordings are made up in pieces and are valid files of their formats; each import runs in a process of its own, whose
+largest resident size (VmHWM: file pages that were mapped included) is what is reported. One of any size:
+`python -m benchmarks.imports --rows 5000000 --tokens 50000`.
 """
 
 from __future__ import annotations
@@ -22,20 +23,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arbkit.history.importers import pmxt, quotes
+from benchmarks import report
 
 HOUR = 1_780_002_000_000  # ms
 TOKENS = 200
 PIECE = 1 << 18
+DEPTH = 15  # levels a side
+CHANGE, TRADE, BOOK = range(3)
+TOLD = np.dtype(
+    [("token", "i4"), ("at", "i8"), ("late", "i8"), ("kind", "i1"), ("buy", "?"), ("depth", "i1"), ("size", "i4")]
+)
 CHILD = """
 import json, sys, time
-from arbkit.history.importers import import_recording
+from arbkit.history.importers import import_recording, importer
+importer(sys.argv[3])
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+idle = peak()
 start, busy = time.perf_counter(), time.process_time()
 report = import_recording(sys.argv[1], sys.argv[2], format=sys.argv[3])
 spent, busy = time.perf_counter() - start, time.process_time() - busy
-with open("/proc/self/status") as file:
-    peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 q = report.quality
-print(json.dumps([spent, busy, peak / 1024, q.rows_read, report.rows, q.refused, q.measures.crossed, q.measures.prints]))
+told = [spent, busy, peak(), idle, q.rows_read, report.rows, report.markets]
+print(json.dumps([*told, q.refused, q.measures.crossed, q.measures.prints]))
 """
 
 
@@ -45,23 +56,35 @@ class Imported(NamedTuple):
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    idle_mb: float  # before anything was read
     read: int
     rows: int
+    markets: int
     refused: int
     crossed: int
     prints: int
 
 
 def an_hour(path: Path, rows: int, tokens: int = TOKENS, seed: int = 0) -> None:
-    """Write an hour of changes and 4 % trades of so many tokens, sorted by token, every best printed and true."""
-    rng = np.random.default_rng(seed)
-    each = rows // tokens
+    """Write an hour of about so many rows, sorted by market, token and receipt, every best printed and true.
+
+    Markets have two tokens that tell the same changes; few markets have most of them, and each token begins with a
+    whole book. Of the rows 4 % are trades and 4 % whole books of up to 15 levels a side, the others changes.
+    """
+    markets = max(1, tokens // 2)
+    share = 1 / np.arange(10, markets + 10)
+    changes = np.maximum(1, rows / 2 * share / share.sum()).astype(int)
+    np.random.default_rng(seed).shuffle(changes)
+    held: list[np.ndarray] = []
     with pq.ParquetWriter(path, _hour_schema(), compression="zstd") as file:
-        for token in range(tokens):
-            at = np.sort(rng.integers(0, 3_600_000, each))
-            for start in range(0, each, PIECE):
-                part = at[start : start + PIECE]
-                file.write_table(_changes(rng, part, f"token-{token:05d}", opens=start == 0))
+        for market, n in enumerate(changes.tolist()):
+            for no in (0, 1):
+                held.append(_told((seed, market), n, market, no))
+                if sum(map(len, held)) >= PIECE:
+                    file.write_table(_hour_table(np.concatenate(held)), row_group_size=PIECE)
+                    held = []
+        if held:
+            file.write_table(_hour_table(np.concatenate(held)))
 
 
 def _hour_schema() -> pa.Schema:
@@ -75,38 +98,66 @@ def _hour_schema() -> pa.Schema:
     return pa.schema(list(kinds.items()))
 
 
-def _changes(rng: np.random.Generator, at: np.ndarray, token: str, *, opens: bool) -> pa.Table:
-    n = len(at)
-    trade, buy = rng.random(n) < 0.04, rng.random(n) < 0.5
-    depth = rng.integers(0, 15, n)
-    price = np.where(buy, 45 - depth, 55 + depth)
-    price = np.where(trade, np.where(buy, 55, 45), price)
-    size = rng.integers(0, 500, n)
-    size = np.where((depth == 0) | trade, size + 1, size)  # the best never goes: 0.45 and 0.55 are true throughout
-    event = np.where(trade, "last_trade_price", "price_change").astype(object)
-    bids: list[str | None] = [None] * n
-    asks: list[str | None] = [None] * n
-    if opens:
-        event[0] = "book"
-        bids[0], asks[0] = '[{"price":"0.45","size":"10"}]', '[{"price":"0.55","size":"10"}]'
-    prices = [Decimal(p).scaleb(-2) for p in range(101)]
-    sizes = [Decimal(s) for s in range(502)]
-    stamp = HOUR + at
-    told = ~trade
+def _told(seed: tuple[int, int], n: int, market: int, no: int) -> np.ndarray:
+    """Return the rows of one token; those of NO are those of YES seen from the other side."""
+    rng = np.random.default_rng(seed)
+    told = np.zeros(n, TOLD)
+    told["token"] = 2 * market + no
+    told["at"] = np.sort(rng.integers(0, 3_600_000, n))
+    told["late"] = rng.integers(5, 150, n)
+    told["kind"] = rng.choice(3, n, p=(0.92, 0.04, 0.04))
+    told["kind"][0] = BOOK
+    told["buy"] = (rng.random(n) < 0.5) ^ bool(no)
+    told["depth"] = np.where(told["kind"] == CHANGE, rng.integers(0, DEPTH, n), 0)
+    told["size"] = rng.integers(0, 500, n)
+    told["size"] += (told["depth"] == 0) & (told["size"] == 0)  # the best never goes: 0.45 and 0.55 stay true
+    return told
+
+
+def _hour_table(told: np.ndarray) -> pa.Table:
+    n, kind, buy, depth = len(told), told["kind"], told["buy"], told["depth"]
+    change, book = kind == CHANGE, kind == BOOK
+    below = buy == change  # a buyer's order rests among the bids, and takes from the asks
+    bids, asks = _books(told)
+    at = pa.array(np.where(book, np.cumsum(book) - 1, 0), mask=~book)
+    tokens, of = np.unique(told["token"], return_inverse=True)
+    price, size = pa.decimal128(9, 4), pa.decimal128(18, 6)
+    cents = pa.array([Decimal(cent).scaleb(-2) for cent in range(101)], price)
     columns = [
-        stamp, stamp - rng.integers(5, 150, n), pa.array([b"m" * 66] * n, pa.binary(66)), pa.array(event, pa.string()),
-        pa.array([token] * n), pa.array(bids, pa.string()), pa.array(asks, pa.string()),
-        pa.array([prices[p] for p in price], pa.decimal128(9, 4)), pa.array([sizes[s] for s in size], pa.decimal128(18, 6)),
-        pa.array(np.where(buy, "BUY", "SELL").astype(object), pa.string()),
-        pa.array([prices[45] if t else None for t in told], pa.decimal128(9, 4)),
-        pa.array([prices[55] if t else None for t in told], pa.decimal128(9, 4)),
+        pa.array(HOUR + told["at"]), pa.array(HOUR + told["at"] - told["late"]),
+        pa.array([f"0x{token // 2:064x}".encode() for token in tokens.tolist()], pa.binary(66)).take(pa.array(of)),
+        pa.array(["price_change", "last_trade_price", "book"]).take(pa.array(kind)),
+        pa.array([f"{token:077d}" for token in tokens.tolist()]).take(pa.array(of)),
+        bids.take(at), asks.take(at),
+        cents.take(pa.array(np.where(below, 45 - depth, 55 + depth), mask=book)),
+        pa.array([Decimal(shares) for shares in range(501)], size).take(pa.array(told["size"], mask=book)),
+        pa.array(["SELL", "BUY"]).take(pa.array(buy.astype(int), mask=book)),
+        cents.take(pa.array(np.full(n, 45), mask=~change)), cents.take(pa.array(np.full(n, 55), mask=~change)),
     ]  # fmt: skip
     schema = _hour_schema()
-    arrays = [
-        pa.array(c).cast(f.type) if isinstance(c, np.ndarray) else c for c, f in zip(columns, schema, strict=False)
-    ]
-    arrays += [pa.nulls(n, field.type) for field in list(schema)[len(arrays) :]]
-    return pa.table(arrays, schema=schema)
+    columns += [pa.nulls(n, field.type) for field in list(schema)[len(columns) :]]
+    return pa.table([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+
+
+def _books(told: np.ndarray) -> tuple[pa.Array, pa.Array]:
+    """Return the texts of both sides of the whole books, after all that was told of their tokens in these rows.
+
+    A piece ends between tokens, so that each begins with its first book: ten shares at every price.
+    """
+    sizes = {True: [10] * DEPTH, False: [10] * DEPTH}
+    texts: dict[bool, list[str]] = {True: [], False: []}
+    levels = {True: [f"0.{45 - i}" for i in range(DEPTH)], False: [f"0.{55 + i}" for i in range(DEPTH)]}
+    token = -1
+    for of, kind, buy, depth, size in told[["token", "kind", "buy", "depth", "size"]].tolist():
+        if of != token:
+            token, sizes = of, {True: [10] * DEPTH, False: [10] * DEPTH}
+        if kind == CHANGE:
+            sizes[buy][depth] = size
+        elif kind == BOOK:
+            for side, said in texts.items():
+                pairs = zip(levels[side], sizes[side], strict=True)
+                said.append("[" + ",".join(f'{{"price":"{p}","size":"{s}"}}' for p, s in pairs if s) + "]")
+    return pa.array(texts[True], pa.string()), pa.array(texts[False], pa.string())
 
 
 def a_day(path: Path, rows: int, markets: int = 10_000, seed: int = 0) -> None:
@@ -158,6 +209,70 @@ def on_disk(folder: Path) -> Iterator[tuple[str, int]]:
     for path in (folder / "tape" / "rows", folder / "tape" / "replay.arrow"):
         files = path.iterdir() if path.is_dir() else [path]
         yield path.name, sum(file.stat().st_size for file in files)
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+class Asked(NamedTuple):
+    """A recording of the page."""
+
+    what: str
+    format: str
+    rows: int
+    made_of: dict[str, int]
+
+
+HOURS = (
+    Asked("an hour of 200 tokens", pmxt.IMPORTER.name, 5_000_000, {"tokens": 200}),
+    Asked("an hour of 50,000 tokens", pmxt.IMPORTER.name, 5_000_000, {"tokens": 50_000}),
+    Asked("a day of quotes", quotes.IMPORTER.name, 2 * 5_600_000, {"markets": 12_400}),
+)
+LONG = Asked("an hour of 50,000 tokens, long", pmxt.IMPORTER.name, 50_000_000, {"tokens": 50_000})
+QUICK = (
+    Asked("an hour of 50 tokens", pmxt.IMPORTER.name, 5_000, {"tokens": 50}),
+    Asked("a day of quotes", quotes.IMPORTER.name, 5_000, {"markets": 100}),
+)
+PEAK_MB = 1_000
+
+
+def measure(
+    folder: Path, *, quick: bool, long: bool, say: Callable[[str], None]
+) -> list[tuple[str, Imported, int, int]]:
+    """Import recordings one after the other; return (what, what came of it, the file's bytes, the tape's Parquet)."""
+    found = []
+    for number, asked in enumerate(QUICK if quick else (*HOURS, LONG) if long else HOURS):
+        say(f"an import: {asked.what}")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f"{number}-") as own:
+            got, _, size = measured(asked.format, asked.rows, Path(own), **asked.made_of)
+            if (got.refused, got.crossed) != (0, 0):
+                raise RuntimeError(
+                    f"{asked.what}: {got.refused} rows refused, {got.crossed} books crossed: made wrongly"
+                )
+            found.append((asked.what, got, size, dict(on_disk(Path(own)))["rows"]))
+    return found
+
+
+def section(found: list[tuple[str, Imported, int, int]]) -> str:
+    """Return the part of the page."""
+    head = ("recording", "rows read", "books", "file, MB", "rows on the tape", "seconds", "CPU s", "read a CPU s",
+            "Parquet, bytes a row", "peak, MB", "of it before, MB", f"below {PEAK_MB:,} MB")  # fmt: skip
+    rows = [
+        (
+            what, f"{got.read:,}", f"{got.markets:,}", f"{size / 1e6:,.0f}", f"{got.rows:,}", f"{got.seconds:,.1f}",
+            f"{got.cpu_seconds:,.1f}", f"{got.read / got.cpu_seconds:,.0f}", f"{kept_bytes / got.rows:.1f}",
+            f"{got.peak_mb:,.0f}", f"{got.idle_mb:,.0f}", report.kept(got.peak_mb < PEAK_MB),
+        )
+        for what, got, size, kept_bytes in found
+    ]  # fmt: skip
+    return f"""## Imports
+
+Recordings that are made up, imported once each by a process of its own. *Hours* are PMXT files of the whole market
+channel, sorted by market, token and receipt: whole books of fifteen levels a side (4 % of the rows), trades (4 %) and
+changes of both tokens of each market, few markets having most of them. *Quotes* are best prices. Peak is the largest
+resident size with all mapped pages, *before* that of the interpreter with everything loaded.
+
+{report.table(head, rows)}"""
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from arbkit.books import meta as m
@@ -68,6 +69,42 @@ def test_a_tape_written_from_mapped_columns_is_the_one_written_from_memory(tmp_p
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         found.append((digest, [(path.name, path.read_bytes()) for path in files]))
     assert found[0] == found[1]
+
+
+def test_an_hour_that_is_made_up_stands_by_token_and_tells_every_change_on_both(tmp_path: Path) -> None:
+    path = tmp_path / imports.MADE["pmxt"][0]
+    imports.an_hour(path, 4_000, tokens=20)
+    hour = pq.read_table(path).to_pandas()
+    assert 3_900 <= len(hour) <= 4_000
+    assert hour["asset_id"].is_monotonic_increasing
+    assert hour["asset_id"].nunique() == 20
+    assert hour["market"].nunique() == 10
+    assert hour.groupby("asset_id")["timestamp_received"].is_monotonic_increasing.all()
+    told = hour.groupby("asset_id")["event_type"]
+    assert set(told.first()) == {"book"}
+    assert told.count().max() > 1.5 * told.count().min()  # few markets have most of it
+    changes = hour[hour["event_type"] == "price_change"]
+    yes, no = (changes[changes["asset_id"].astype(int) % 2 == side] for side in (0, 1))
+    assert (yes["price"].to_numpy() + no["price"].to_numpy() == 1).all()
+    assert (yes["side"].to_numpy() != no["side"].to_numpy()).all()
+    assert (yes["size"].to_numpy() == no["size"].to_numpy()).all()
+
+
+def test_the_page_says_what_was_read_by_whom_and_whether_it_stayed_below_a_gigabyte() -> None:
+    small = imports.Imported(10.0, 8.0, 755.4, 70.0, 4_000_000, 6_000_000, 50_000, 0, 0, 9)
+    said = imports.section([("an hour", small, 57_300_000, 26_400_000), ("two", small._replace(peak_mb=1_000.0), 1, 1)])
+    assert "| an hour | 4,000,000 | 50,000 | 57 | 6,000,000 | 10.0 | 8.0 | 500,000 | 4.4 | 755 | 70 | kept |" in said
+    assert said.rstrip().endswith("| 1,000 | 70 | **not kept** |")
+
+
+@linux
+def test_imports_are_measured_one_after_the_other_and_leave_nothing_behind(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = imports.measure(tmp_path, quick=True, long=False, say=said.append)
+    assert [what for what, *_ in found] == ["an hour of 50 tokens", "a day of quotes"]
+    assert all(what in line for (what, *_), line in zip(found, said, strict=True))
+    assert all(got.idle_mb < got.peak_mb for _, got, _, _ in found)
+    assert not list(tmp_path.iterdir())
 
 
 @linux
