@@ -101,8 +101,7 @@ class ParallelExecutor(TradeDesk):
         if not self._record.unhealthy and (said != reason or started_at - since >= REPEAT_NS):
             self._refused[basket] = (reason, started_at)
             self._record.note("trade.refused", trade.id, **plan_of(trade), reason=reason, started_at=started_at)
-        if self._on_done is not None:
-            self._on_done(result)
+        self._tell(result)
         return result
 
     def bug(self, doing: str, error: Exception) -> str:

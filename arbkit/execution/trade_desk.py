@@ -240,8 +240,8 @@ class TradeDesk(OrderDesk):
         )
         self._risk.finish(result)
         self._running.pop(work.trade.id, None)
-        if self._on_done is not None and work.trade.id not in self._escalated:  # of those it was told
-            self._on_done(result)
+        if work.trade.id not in self._escalated:  # of those it was told
+            self._tell(result)
         if outcome is Outcome.ESCALATED:
             self._escalated[work.trade.id] = (work, result)
             self._forget_closed(work)
@@ -249,6 +249,15 @@ class TradeDesk(OrderDesk):
                 self._hear_out(work)
         log.info("trade.done", extra={"trade": work.trade.id, "outcome": outcome.value})
         return result
+
+    def _tell(self, result: ExecutionResult) -> None:
+        """Tell whoever listens how a trade ended; what fails there halts entries, and the trade is over all the same."""
+        if self._on_done is None:
+            return
+        try:
+            self._on_done(result)
+        except Exception as error:  # noqa: BLE001 - the end is on record: a second one would contradict it
+            self._record.halt(f"telling how {result.trade.id} ended: {type(error).__name__}: {error}", error)
 
     def _forget_closed(self, work: Work) -> None:
         """Forget an escalated trade that was seen to and of which nothing can change any more."""

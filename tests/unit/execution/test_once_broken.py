@@ -13,8 +13,10 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError, DataError, OrderRejected, VenueUnavailable
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Fill, Order, OrderReport, OrderStatus, Outcome
 from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.execution.parallel_executor import ParallelExecutor
 from arbkit.execution.supervisor import Supervisor
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
+from arbkit.journal.fold import fold, named_books
 from arbkit.journal.store import JournalFile, kill_path
 from arbkit.risk.kill_switch import KillFile
 from arbkit.risk.limits import RiskLimits
@@ -372,3 +374,23 @@ def _late(balance: Any) -> Any:
 
 def test_a_name_that_no_escalated_trade_has_is_not_acknowledged() -> None:
     assert an_engine(Rig()).acknowledge("mistyped") is False
+
+
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.REFUSED])
+def test_a_listener_that_fails_ends_no_trade_twice_and_halts_entries(outcome: Outcome) -> None:
+    rig = Rig()
+    if outcome is Outcome.REFUSED:
+        rig.risk.block_market("alpha:m", "a test")
+
+    def listening(_result: ExecutionResult) -> None:
+        raise KeyError("a listener of ours")
+
+    executor = ParallelExecutor(rig.venues, rig.feed, rig.risk, rig.config, journal=rig.journal, on_done=listening)
+
+    async def main() -> ExecutionResult:
+        return await executor.execute(await rig.trade(MARKET))
+
+    assert virtual(main()).outcome is outcome
+    assert "a listener of ours" in executor.halted
+    assert len(rig.facts("trade.done")) == (outcome is Outcome.COMPLETED)
+    fold(rig.journal.facts, named_books(rig.table.books))  # a second end would keep every later engine from starting
