@@ -45,6 +45,7 @@ from arbkit.journal.fold import State
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
+KEPT = 10_000  # ids of trades that are remembered, so that none is worked twice
 REPEAT_NS = 3_600 * NS_PER_S  # how often a basket's refusals for one and the same reason are written down
 
 
@@ -77,6 +78,7 @@ class ParallelExecutor(TradeDesk):
         super().__init__(venues, feed, risk, config, clock, record, ledger, supervisor, on_done, merge_gain)
         self._closing = ""
         self._plans = 0  # trades that began
+        self._begun: dict[str, None] = {}  # the last of them by id
         self._refused: dict[str, tuple[str, int]] = {}  # by basket: why it was refused last on record, and when (ns)
         self._work = {
             ExecutionStrategy.MARKET: self._execute_market,
@@ -272,14 +274,22 @@ class ParallelExecutor(TradeDesk):
         except (ArbkitError, OSError) as error:
             return f"the journal does not take the plan: {error}"
         self._risk.reserve(trade, costs, now)
-        self._running[trade.id] = Work(trade, caps, now, terms.hedge_ns, costs)
-        self._plans += 1
+        self._begin(Work(trade, caps, now, terms.hedge_ns, costs))
         return ""
+
+    def _begin(self, work: Work) -> None:
+        self._running[work.trade.id] = work
+        self._plans += 1
+        self._begun[work.trade.id] = None
+        if len(self._begun) > KEPT:
+            del self._begun[next(iter(self._begun))]
 
     def _misfit(self, trade: MultiLegTrade) -> str:
         """Return what is wrong with the trade itself, or which venue is missing."""
         if trade.id in self._running or trade.id in self._escalated:
             return f"trade {trade.id} is running already"
+        if trade.id in self._begun:
+            return f"trade {trade.id} was worked before: its orders would be the old ones, and their fills count again"
         missing = [leg.book.venue for leg in trade.legs if leg.book.venue not in self._venues]
         return f"no venue is called {missing[0]!r}" if missing else misshapen(trade)
 

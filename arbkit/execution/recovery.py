@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from arbkit.core.capital import trade_of
-from arbkit.core.model import Book, ExecutionResult
+from arbkit.core.model import Book, ExecutionResult, Outcome
 from arbkit.core.units import FOREVER, Cash
 from arbkit.journal.fold import State
 from arbkit.journal.memory import Fact
@@ -25,10 +25,13 @@ def replayed(
     counted: dict[str, None] = {}
 
     def ended(result: ExecutionResult) -> None:
-        risk.finish(result)
-        if metrics is not None and result.trade.id not in counted:  # what escalated is accounted for again later
-            counted[result.trade.id] = None
+        refused = result.outcome is Outcome.REFUSED  # perhaps because a trade of that very name runs: that one goes on
+        if not refused:
+            risk.finish(result)
+        if metrics is not None and (refused or result.trade.id not in counted):
             metrics.record_trade(result)
+        if not refused:
+            counted[result.trade.id] = None  # what escalated is accounted for again later
 
     state.on_done = ended
     state.on_closed = risk.acknowledge

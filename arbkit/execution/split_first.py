@@ -141,8 +141,7 @@ class SplitExecutor(ParallelExecutor):
         orders = split_orders(trade, trade.size, now)
         trade = trade.with_legs(tuple(leg.with_order(order) for leg, order in zip(trade.legs, orders, strict=True)))
         self._risk.reserve(trade, sale.costs, now)
-        self._running[trade.id] = Work(trade, sale.caps, now, self._terms.hedge_ns, sale.costs)
-        self._plans += 1
+        self._begin(Work(trade, sale.caps, now, self._terms.hedge_ns, sale.costs))
         return ""
 
     async def _sold(self, work: Work) -> ExecutionResult:

@@ -14,12 +14,14 @@ from arbkit.core.errors import ConfigError, DataError, OrderRejected, VenueUnava
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Fill, Order, OrderReport, OrderStatus, Outcome
 from arbkit.core.units import MICRO, Cash, Price, Size
 from arbkit.execution.parallel_executor import ParallelExecutor
+from arbkit.execution.recovery import replayed
 from arbkit.execution.supervisor import Supervisor
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.fold import fold, named_books
 from arbkit.journal.store import JournalFile, kill_path
+from arbkit.metrics import MetricsCollector
 from arbkit.risk.kill_switch import KillFile
-from arbkit.risk.limits import RiskLimits
+from arbkit.risk.limits import RiskLimits, RiskManager
 from tests.builders import replace
 from tests.rig import NO_B, YES_A, Rig, virtual
 
@@ -394,3 +396,40 @@ def test_a_listener_that_fails_ends_no_trade_twice_and_halts_entries(outcome: Ou
     assert "a listener of ours" in executor.halted
     assert len(rig.facts("trade.done")) == (outcome is Outcome.COMPLETED)
     fold(rig.journal.facts, named_books(rig.table.books))  # a second end would keep every later engine from starting
+
+
+def test_a_trade_that_is_worked_again_is_refused_and_the_one_that_runs_keeps_what_is_reserved_for_it() -> None:
+    rig = Rig()
+
+    async def main() -> None:
+        trade = await rig.trade(LIMIT)
+        first = asyncio.ensure_future(rig.executor.execute(trade))
+        await asyncio.sleep(1)
+        assert "is running already" in (await rig.executor.execute(trade)).reason
+        again = replayed_checkpoint(rig.journal.facts, rig.table.books, rig.config, rig.limits)
+        assert again["risk"].reservations == rig.risk.state().reservations != ()
+        await first
+        trade = replace(await rig.trade(MARKET), id="another")
+        assert (await rig.executor.execute(trade)).outcome is Outcome.COMPLETED
+        assert "was worked before" in (await rig.executor.execute(trade)).reason
+        shares = {book.name: rig.venues[book.venue].shares.get(book.index, 0) for book in rig.basket.legs}
+        assert rig.executor._ledger.shares == shares == {YES_A: 100 * MICRO, NO_B: 100 * MICRO}
+        metrics = MetricsCollector()
+        replayed(rig.journal.facts, named_books(rig.table.books), RiskManager(rig.limits, rig.config), metrics)
+        summary = metrics.get_summary()
+        assert (summary["completed"], summary["missed"], summary["refused"]) == (1, 1, 2)
+
+    virtual(main())
+
+
+def test_only_so_many_trades_are_remembered() -> None:
+    rig = Rig()
+    rig.executor._begun.update((str(number), None) for number in range(10_000))
+
+    async def main() -> None:
+        assert (await rig.executor.execute(await rig.trade(MARKET))).outcome is Outcome.COMPLETED
+
+    virtual(main())
+    assert len(rig.executor._begun) == 10_000
+    assert "t" in rig.executor._begun
+    assert "0" not in rig.executor._begun
