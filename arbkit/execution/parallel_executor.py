@@ -45,7 +45,7 @@ from arbkit.journal.fold import State
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
-KEPT = 10_000  # ids of trades that are remembered, so that none is worked twice
+KEPT = 1_000  # ids of the last trades, of which none is worked twice; the engine itself never gives one again
 REPEAT_NS = 3_600 * NS_PER_S  # how often a basket's refusals for one and the same reason are written down
 
 
