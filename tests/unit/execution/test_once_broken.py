@@ -13,7 +13,7 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError, DataError, OrderRejected, VenueUnavailable
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Fill, Order, OrderReport, OrderStatus, Outcome
 from arbkit.core.units import MICRO, Cash, Price, Size
-from arbkit.execution.parallel_executor import ParallelExecutor
+from arbkit.execution.parallel_executor import KEPT, ParallelExecutor
 from arbkit.execution.recovery import replayed
 from arbkit.execution.supervisor import Supervisor
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
@@ -424,12 +424,12 @@ def test_a_trade_that_is_worked_again_is_refused_and_the_one_that_runs_keeps_wha
 
 def test_only_so_many_trades_are_remembered() -> None:
     rig = Rig()
-    rig.executor._begun.update((str(number), None) for number in range(10_000))
+    rig.executor._begun.update((str(number), None) for number in range(KEPT))
 
     async def main() -> None:
         assert (await rig.executor.execute(await rig.trade(MARKET))).outcome is Outcome.COMPLETED
 
     virtual(main())
-    assert len(rig.executor._begun) == 10_000
+    assert len(rig.executor._begun) == KEPT
     assert "t" in rig.executor._begun
     assert "0" not in rig.executor._begun
