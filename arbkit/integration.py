@@ -139,6 +139,7 @@ class ArbitrageExecutionEngine:
         self._time = TimeWatch(self._clock, self._record, self.config, feed.mark_stale)
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again
         self._ordinals = count()
+        self._sessions = 0  # of the journal before this one
         self._closing = self._started = False
         self._inherited: list[str] = []  # trades of another process that are not taken up yet
         self._journal = journal
@@ -236,7 +237,7 @@ class ArbitrageExecutionEngine:
         if state.killed and not (self.switch.engaged() or self.switch.released_after(state.killed_at)):
             with suppress(OSError):  # then it is thrown in this process all the same
                 self.switch.engage(state.killed, self._clock.now())
-        self._ordinals = count(state.count)  # ids of new trades are none of those before
+        self._sessions = state.sessions
 
     async def _resume(self, state: State) -> list[ExecutionResult]:
         """Bring interrupted trades to their end, all at once; what escalated goes on being heard out."""
@@ -532,10 +533,13 @@ class ArbitrageExecutionEngine:
     def _trade_id(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> str:
         """Return an id that follows from the opportunity, the strategy and how many trades this engine made before.
 
-        A journal on disk adds its mark: one that is begun anew for the account must not use an old order's key.
+        It is none of those before: a journal on disk adds its mark, since one that is begun anew for the account must
+        not use an old order's key, and a session after the journal's first its number. Trades cannot be counted from
+        the record: not every refusal is on it.
         """
-        mark = getattr(self._journal, "mark", "")
-        return ".".join([opportunity.id, strategy.value.lower(), *([mark] if mark else []), str(next(self._ordinals))])
+        mark, session = getattr(self._journal, "mark", ""), str(self._sessions or "")
+        parts = (opportunity.id, strategy.value.lower(), mark, session, str(next(self._ordinals)))
+        return ".".join([part for number, part in enumerate(parts) if part or number == 0])
 
 
 def _kill_file(journal: Path) -> KillFile:

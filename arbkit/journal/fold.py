@@ -112,6 +112,7 @@ class State:
     killed: str = ""
     killed_at: int = 0  # ns
     session: dict[str, Any] = field(default_factory=dict)
+    sessions: int = 0  # so far
     transactions: Transactions = field(default_factory=Transactions)
     capital: Capital = field(default_factory=Capital)
     count: int = 0
@@ -156,6 +157,7 @@ class State:
 
     def _session(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.session = {"account": fact.key, **data}
+        self.sessions += 1
         self.paused = {name: one for name, one in self.paused.items() if one[0] != FOREVER}
 
     def _opened(self, fact: Fact, data: Mapping[str, Any]) -> None:

@@ -433,3 +433,28 @@ def test_only_so_many_trades_are_remembered() -> None:
     assert len(rig.executor._begun) == KEPT
     assert "t" in rig.executor._begun
     assert "0" not in rig.executor._begun
+
+
+def test_no_trade_has_the_name_of_one_of_an_earlier_session_however_many_refusals_are_not_on_record() -> None:
+    rig = Rig()
+
+    async def main() -> None:
+        opportunity, names = rig.opportunity("10"), []
+        for _ in range(3):
+            engine = an_engine(rig)
+            await engine.start()
+            engine.kill("for a while")
+            refused = [await engine.execute_opportunity(opportunity, MARKET) for _ in range(40)]
+            names += [result.trade.id for result in refused]
+            engine.switch.release("seen to", engine._clock.now() + 1)
+            for _ in range(3):
+                await asyncio.sleep(5)
+                result = await engine.execute_opportunity(opportunity, MARKET)
+                assert result.outcome is Outcome.COMPLETED
+                names.append(result.trade.id)
+            assert engine.ledger.shares[YES_A] == rig.alpha.shares[rig.table.book(YES_A).index]
+            await engine.stop()
+        assert len(set(names)) == len(names)
+        assert len(rig.facts("trade.refused")) == 3  # the others for the same reason are not written down
+
+    virtual(main())
