@@ -21,6 +21,7 @@ from arbkit.core.units import MICRO, NS_PER_S, Cash, Size
 from arbkit.execution.record import Record
 from arbkit.execution.supervisor import Supervisor
 from arbkit.journal.capital import Capital
+from arbkit.journal.fold import named_books
 from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
@@ -51,7 +52,7 @@ class CapitalDesk:
         self._config = config
         self._clock = clock
         self._supervisor = supervisor
-        self._books = {book.name: book for book in books}
+        self._books = named_books(books)  # an intent of another process may move a book that no basket here has
         self.capital = Capital()
         self.on_charge: Callable[[str, Cash, int], object] = lambda _trade, _gas, _wei: None  # whoever sums gas up
         self._told: dict[str, str] = {}  # by what it is about: the alert that stands

@@ -13,7 +13,7 @@ import pytest
 from arbkit.backtest.mock_platform import Answer
 from arbkit.core.capital import CapitalIntent, Offer, Payout
 from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FeeAboveCap, FundsMissing, JournalError
-from arbkit.core.model import ExecutionResult, Outcome, TradeState
+from arbkit.core.model import ExecutionResult, Kind, Outcome, TradeState
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.execution.no_chain import NoChain
@@ -24,6 +24,7 @@ from arbkit.journal.fold import fold, named_books
 from arbkit.journal.memory import MemoryJournal
 from arbkit.metrics import MetricsCollector
 from arbkit.risk.limits import RiskManager
+from tests.builders import replace
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import virtual
 
@@ -687,3 +688,26 @@ def test_a_chain_that_does_not_say_how_a_market_pays_is_asked_again() -> None:
 
     rig.run(main())
     assert rig.held() == (0, 0)
+
+
+def test_a_merge_that_another_process_began_ends_in_one_whose_baskets_lack_one_of_its_books() -> None:
+    rig = PairRig()
+
+    async def main() -> None:
+        await rig.engine.start()
+        await rig.trade()
+        await asyncio.sleep(1)
+        assert "a merge of 100 pairs" in rig.engine.open()[0]
+        await rig.engine.stop()
+        yes = replace(rig.basket, id="yes alone", kind=Kind.OUTCOMES, legs=rig.basket.legs[:1])
+        rig.engine = ArbitrageExecutionEngine(
+            {"alpha": rig.alpha}, rig.feed, [yes], config=rig.config, journal=rig.journal, chain=rig.chain
+        )
+        await rig.engine.start()
+        await asyncio.sleep(60)
+        await rig.engine.stop()
+        rig.check()
+
+    virtual(main())
+    assert (rig.alpha.cash, rig.held()) == (1_005 * MICRO, (0, 0))
+    assert not rig.facts("engine.halted")
