@@ -25,6 +25,7 @@ from arbkit.journal.ledger import Ledger
 from arbkit.risk.limits import RiskManager
 
 CLOSING_GAS = Cash(MICRO // 20)  # five cents: what it may cost to close a position that pays nothing
+CLOSING = "the engine is closing: what is under way is taken up at the next start"
 
 
 class Settling(CapitalDesk):
@@ -77,8 +78,11 @@ class Settling(CapitalDesk):
         self._supervisor.repeat(self.look, self._config.reconcile_s, "merging and redeeming")
 
     def close(self) -> None:
-        """Want nothing new; what is under way is on record, and is taken up by the next process."""
+        """Want nothing new; what is under way is on record, and is taken up by the next process: nobody waits for it here."""
         self._closing = True
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(CapitalResult(Fate.REFUSED, reason=CLOSING))
 
     async def _step(self) -> None:
         self._silent(await self._chain.step())
@@ -205,6 +209,8 @@ class Settling(CapitalDesk):
             return "the journal does not take the split"
         waiting = self._waiting[intent.key] = asyncio.get_running_loop().create_future()
         result: CapitalResult = await waiting
+        if self._closing:
+            return CLOSING
         return "" if result.fate.took_effect else f"the split failed: {result.reason}"
 
     def take(self, market: str, size: int) -> None:

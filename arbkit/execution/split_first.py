@@ -132,6 +132,9 @@ class SplitExecutor(ParallelExecutor):
     def _planned(self, sale: Sale, market: str, capital: Settling) -> str:
         """Write a sale down with the pairs it begins with and reserve for it; return why that cannot be, or nothing."""
         trade = sale.trade
+        # Others may have begun while it was split.
+        if refusal := self._risk.check(trade, sale.costs, now=self._clock.now(), brings=trade.size):
+            return str(refusal)
         fields = {"caps": sale.caps, "costs": sale.costs, "pairs": trade.size}
         try:
             now = self._record.intend("trade.planned", trade.id, **plan_of(trade), **fields)

@@ -106,14 +106,21 @@ class RiskManager:
         free: Mapping[str, Cash] | None = None,
         *,
         now: int = 0,
+        brings: int = 0,
     ) -> Refusal | None:
         """Return the first limit a trade would pass at `now` (ns), or None.
 
-        `costs` is what each leg costs at most (by default its cost at decision), `free` the venues' free cash. Without
-        a time every pause, stop and day is taken as not over, and no approval as begun.
+        `costs` is what each leg costs at most (by default its cost at decision), `free` the venues' free cash, `brings`
+        how many held shares of each leg become the trade's. Without a time every pause, stop and day is taken as not
+        over, and no approval as begun.
         """
         costs = tuple(costs) if costs is not None else tuple(leg.decision_cost for leg in trade.legs)
-        return next(self._refusals(trade, Reservation.of(trade, costs, now, self._unwind_ppm), free, now), None)
+        new, held = Reservation.of(trade, costs, now, self._unwind_ppm), self._stakes
+        if brings:
+            held = Stakes(held.rows())
+            for leg in trade.legs:
+                held.adopt(leg.book, -brings)
+        return next(self._refusals(trade, new, held, free, now), None)
 
     def reserve(self, trade: MultiLegTrade, costs: Sequence[Cash], now: int | None = None) -> None:
         """Count a trade that starts now against every limit; `now` is its intent, by default when it was detected."""
@@ -270,7 +277,7 @@ class RiskManager:
         return f"kill switch: {reason}" if reason else ""
 
     def _refusals(
-        self, trade: MultiLegTrade, new: Reservation, free: Mapping[str, Cash] | None, now: int
+        self, trade: MultiLegTrade, new: Reservation, held: Stakes, free: Mapping[str, Cash] | None, now: int
     ) -> Iterator[Refusal]:
         """Yield every limit that a trade passes with what it reserves, each looked at only when it is asked for."""
         if why := self.halted:
@@ -283,7 +290,7 @@ class RiskManager:
         yield from self._sizes(trade, new.costs)
         reserved = self._caught_up().values()
         promised = [stake for one in reserved for stake in one.stakes]
-        yield from over_caps(trade, new.intended, (*self._stakes, *promised), self._bounds)
+        yield from over_caps(trade, new.intended, (*held, *promised), self._bounds)
         slots = sum([one.slots for one in reserved]) + len(trade.legs)
         if refusal := over("max_open_orders", slots, self._bounds["max_open_orders"], "orders"):
             yield refusal

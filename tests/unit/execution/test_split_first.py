@@ -9,17 +9,21 @@ from typing import Any
 
 import pytest
 
-from arbkit.backtest.mock_platform import Answer, MockFees, MockPlatform
+from arbkit.backtest.mock_platform import Answer, MockFeed, MockFees, MockPlatform
 from arbkit.core.capital import Offer
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import FeeAboveCap, JournalError
-from arbkit.core.model import ExecutionResult, Health, Outcome, TradeState
+from arbkit.core.model import ExecutionResult, Health, Kind, Outcome, TradeState
 from arbkit.core.transaction import Fate
 from arbkit.core.units import MICRO, Cash, Size
+from arbkit.detection.baskets import baskets
 from arbkit.execution.no_chain import NoChain
+from arbkit.history.markets import market_table
+from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.memory import MemoryJournal
+from arbkit.risk.limits import RiskLimits
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
-from tests.rig import virtual
+from tests.rig import a_market, virtual
 
 HUNDRED = Size(100 * MICRO)
 
@@ -357,3 +361,70 @@ def test_a_journal_that_takes_neither_split_nor_plan_lets_nothing_be_sold(fact: 
     assert result.outcome is Outcome.REFUSED
     assert "the journal does not take the" in result.reason
     assert (rig.alpha.cash, rig.held()) == (1_000 * MICRO, (0, 0))
+
+
+def test_two_sales_at_once_do_not_pass_a_limit_that_holds_one() -> None:
+    """While pairs are split for one trade another may begin: what was checked before the split is checked again."""
+    table = market_table((a_market("alpha", "m"), a_market("alpha", "n")))
+    alpha = MockPlatform("alpha", table, "1000")
+    chain, journal = Anywhere(alpha), MemoryJournal()
+    both = baskets(table, (Kind.COMPLEMENT,))
+    for market in "mn":
+        alpha.set_book(f"alpha:{market}:yes", bids=[("0.56", "100")], asks=[("0.60", "500")])
+        alpha.set_book(f"alpha:{market}:no", bids=[("0.50", "100")], asks=[("0.56", "500")])
+    for outcome in ("yes", "no"):
+        alpha.script(f"alpha:m:{outcome}", Answer(delay_s=0.5))
+    limits, config = RiskLimits(max_total_capital=150.0), ExecutionConfig(max_slippage=0.0)
+    engine = ArbitrageExecutionEngine(
+        {"alpha": alpha}, MockFeed([alpha]), both, config=config, limits=limits, journal=journal, chain=chain
+    )
+
+    async def main() -> None:
+        await engine.start()
+        results = await asyncio.gather(*[engine.sell_both(basket, HUNDRED) for basket in both])
+        assert [result.outcome for result in results] == [Outcome.COMPLETED, Outcome.REFUSED]
+        assert results[1].reason.startswith("limit max_total_capital: 194.00 of 150.00 dollars")
+        await asyncio.sleep(60)
+        assert (alpha.cash, sum(alpha.shares.values())) == (1_006 * MICRO, 0)  # what was split for it went back
+        await engine.stop()
+        assert engine.checkpoint() == replayed_checkpoint(journal.facts, table.books, config, limits)
+
+    virtual(main())
+
+
+class Anywhere(MockChain):
+    """Has every market, and takes a moment longer for each intent that comes."""
+
+    def covers(self, _market: str) -> bool:
+        return True
+
+    async def settle(self, intent: Any) -> Any:
+        self.takes_s += 0.1
+        return await super().settle(intent)
+
+
+@pytest.mark.parametrize("ending", ["drain", "stop"])
+def test_a_sale_that_waits_for_its_pairs_is_refused_when_the_engine_closes_and_the_pairs_are_the_next_ones(
+    ending: str,
+) -> None:
+    rig = a_rig()
+
+    async def main() -> None:
+        await rig.engine.start()
+        sale = asyncio.ensure_future(rig.engine.sell_both(rig.basket, HUNDRED))
+        await asyncio.sleep(1)
+        await getattr(rig.engine, ending)()
+        async with asyncio.timeout(1):
+            result = await sale
+        assert result.outcome is Outcome.REFUSED
+        assert "the engine is closing" in result.reason
+        await rig.engine.stop()
+        rig.check()
+        rig.engine = rig.new_engine()
+        await rig.engine.start()
+        await asyncio.sleep(60)
+        await rig.engine.stop()
+        assert (rig.alpha.cash, rig.held()) == (1_000 * MICRO, (0, 0))
+        rig.check()
+
+    virtual(main())
