@@ -150,7 +150,7 @@ class Hearing:
         self._record.note("order.status", newest.client_id, status=status.value, reason=reason)
         return self._changed(work, leg, newest.moved(status, reason))
 
-    def _unanswered(self, work: Work, leg: TradeLeg, order: Order, asked: str, silent: Exception) -> TradeLeg:
+    def _unanswered(self, work: Work, leg: TradeLeg, order: Order, asked: str, silent: Exception | str) -> TradeLeg:
         self._record.note("order.unanswered", order.client_id, asked=asked, why=str(silent) or "no answer in time")
         return work.leg(leg.index)
 

@@ -152,10 +152,9 @@ class OrderDesk(Hearing):
         except (JournalError, OSError) as error:
             self._record.alert("the journal does not keep an intent", str(error))
             return f"the journal does not keep its intent: {error}"
-        if reason := self._in_the_way(work, order) or (self._no_turn(order.venue) if adding else ""):
+        reason = self._in_the_way(work, order)
+        if reason := reason or (self._no_turn(order.venue) if adding else await self._turn(work, order.venue)):
             return reason
-        if not adding:
-            await self._turn(order.venue)
         if adding and work.interrupted:
             return "entries have stopped"
         now = self._clock.now()
@@ -180,12 +179,21 @@ class OrderDesk(Hearing):
     def _no_turn(self, venue: str) -> str:
         """Take a place in a venue's request budget for an entry, which waits for none; or return that it is used up."""
         wait = self._budgets[venue].take(self._clock.now(), False)
-        return f"the request budget of {venue} is used up" if wait else ""
+        return _used_up(venue) if wait else ""
 
-    async def _turn(self, venue: str) -> None:
-        """Wait for a place in a venue's request budget for what reduces: it may use what is reserved."""
-        while wait := self._budgets[venue].take(self._clock.now(), True):  # noqa: ASYNC110 - the bucket says how long
+    async def _turn(self, work: Work, venue: str) -> str:
+        """Take a place in a venue's request budget for what reduces, or return why there is none.
+
+        It may use what is reserved, and waits: for as long as for an answer, never beyond the T_hedge of its trade.
+        """
+        until = self._clock.now() + round(self._patience_s * NS_PER_S)
+        if work.trade.state is not TradeState.ESCALATED:
+            until = min(until, work.deadline() or until)
+        while wait := self._budgets[venue].take(self._clock.now(), True):
+            if self._clock.now() + wait > until:
+                return _used_up(venue)
             await asyncio.sleep(wait / NS_PER_S)
+        return ""
 
     async def turn(self, venue: str) -> None:
         """Wait for a place in a venue's request budget that is reserved for nothing else."""
@@ -302,7 +310,8 @@ class OrderDesk(Hearing):
     async def _check_order_status(self, work: Work, leg: TradeLeg, order: Order | None = None) -> TradeLeg:
         """Ask once what the venue holds of an order, the leg's last by default; no answer changes nothing."""
         order = order or leg.orders[-1]
-        await self._turn(order.venue)
+        if reason := await self._turn(work, order.venue):
+            return self._unanswered(work, leg, order, "status", reason)
         try:
             report = await answer(self._venues[order.venue].status(order), self._answer_s(work))
         except (VenueError, TimeoutError) as silent:
@@ -323,7 +332,8 @@ class OrderDesk(Hearing):
             await self._record.durable(reducing=True)
         except (JournalError, OSError) as error:
             return self._unanswered(work, leg, order, "cancel", error)
-        await self._turn(order.venue)
+        if reason := await self._turn(work, order.venue):
+            return self._unanswered(work, leg, order, "cancel", reason)
         try:
             report = await answer(self._venues[order.venue].cancel(order), self._answer_s(work))
         except (VenueError, TimeoutError) as silent:  # a refused cancel is no proof of an end either
@@ -348,6 +358,10 @@ class OrderDesk(Hearing):
         deadline = None if work.trade.state is TradeState.ESCALATED else work.deadline()
         left = self._patience_s if deadline is None else (deadline - self._clock.now()) / NS_PER_S
         return max(self._config.hedge_retry_s, min(self._patience_s, left))
+
+
+def _used_up(venue: str) -> str:
+    return f"the request budget of {venue} is used up"
 
 
 def meet(one: Order, other: Order) -> bool:

@@ -8,22 +8,35 @@ from typing import Any
 
 import pytest
 
-from arbkit.backtest.mock_platform import Answer
+from arbkit.backtest.mock_platform import Answer, MockFeed, MockPlatform
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import ConfigError, DataError, OrderRejected, VenueUnavailable
-from arbkit.core.model import ExecutionResult, ExecutionStrategy, Fill, Order, OrderReport, OrderStatus, Outcome
-from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.core.errors import ConfigError, DataError, OrderRejected, OrderStateUnknown, VenueUnavailable
+from arbkit.core.model import (
+    ExecutionResult,
+    ExecutionStrategy,
+    Fill,
+    Kind,
+    Order,
+    OrderReport,
+    OrderStatus,
+    Outcome,
+    Pair,
+)
+from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
+from arbkit.detection.baskets import baskets
 from arbkit.execution.parallel_executor import KEPT, ParallelExecutor
 from arbkit.execution.recovery import replayed
 from arbkit.execution.supervisor import Supervisor
+from arbkit.history.markets import market_table
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.fold import fold, named_books
 from arbkit.journal.store import JournalFile, kill_path
 from arbkit.metrics import MetricsCollector
 from arbkit.risk.kill_switch import KillFile
 from arbkit.risk.limits import RiskLimits, RiskManager
+from arbkit.risk.pairs import PairBook
 from tests.builders import replace
-from tests.rig import NO_B, YES_A, Rig, virtual
+from tests.rig import NO_B, YES_A, Rig, a_market, virtual
 
 MARKET, LIMIT = ExecutionStrategy.MARKET, ExecutionStrategy.LIMIT
 LOST = [Answer(lost="request")] * 400
@@ -458,3 +471,42 @@ def test_no_trade_has_the_name_of_one_of_an_earlier_session_however_many_refusal
         assert len(rig.facts("trade.refused")) == 3  # the others for the same reason are not written down
 
     virtual(main())
+
+
+def test_trades_that_wait_for_one_request_budget_escalate_within_their_time_all_the_same() -> None:
+    count, config = 6, ExecutionConfig(request_rate=1.0)
+    markets = [a_market(venue, f"m{at}") for at in range(count) for venue in ("alpha", "beta")]
+    table = market_table(markets, [Pair(a, b, "same") for a, b in zip(markets[::2], markets[1::2], strict=True)])
+    alpha, beta = MockPlatform("alpha", table), DeadPlatform("beta", table)
+    feed = MockFeed([alpha, beta])
+    crossing = [one for one in baskets(table, (Kind.CROSS_VENUE,)) if one.legs[0].outcome == "yes"]
+    engine = ArbitrageExecutionEngine(
+        {"alpha": alpha, "beta": beta}, feed, crossing, config=config, pairs=PairBook.assumed(table)
+    )
+    for at in range(count):
+        alpha.set_book(f"alpha:m{at}:yes", bids=[("0.38", "200")], asks=[("0.40", "100")])
+        beta.set_book(f"beta:m{at}:no", bids=[("0.53", "200")], asks=[("0.55", "100")])
+
+    async def main() -> list[ExecutionResult]:
+        doing = []
+        for basket in crossing:
+            found = feed.opportunity(basket, Cash(100), "10")
+            assert found is not None
+            doing.append(asyncio.ensure_future(engine.execute_opportunity(found, MARKET)))
+            await asyncio.sleep(0.1)
+        results = await asyncio.gather(*doing)
+        await engine.stop()
+        return results
+
+    results = virtual(main())
+    assert {result.outcome for result in results} == {Outcome.ESCALATED}
+    assert max(result.finished_at - result.started_at for result in results) <= config.hedge_timeout_s * NS_PER_S
+
+
+class DeadPlatform(MockPlatform):
+    """Nothing that is sent or asked is ever answered: its connection breaks at once."""
+
+    async def submit(self, _order: Order) -> OrderReport:
+        raise OrderStateUnknown("the connection broke")
+
+    status = cancel = submit
