@@ -265,7 +265,7 @@ class Reconciler:
         for order in foreign:
             if order.venue_id not in self.claimed:
                 whose = f"{order.client_id}, which is over here," if order.client_id else "that nobody here placed"
-                differ(_market_of(order.book), f"EXTERNAL order {order.venue_id} {whose} is open", order.venue_id)
+                differ(_barred_for(order, name), f"EXTERNAL order {order.venue_id} {whose} is open", order.venue_id)
         if strange := [one for one in reading.strange if one not in self.claimed]:
             differ(name, f"EXTERNAL position: {'; '.join(strange)}", *strange)
         for book in sorted({*reading.shares, *before.shares, *after.shares}):
@@ -287,8 +287,8 @@ class Reconciler:
         self.open[difference.name] = difference
         if known is not None and known.why == difference.why:
             return
+        self._risk.block_market(difference.name, difference.why)  # a name it does not take is not on record either
         self._record.note("market.blocked", difference.name, why=difference.why)
-        self._risk.block_market(difference.name, difference.why)
         self._record.alert(f"{difference.name} is blocked", difference.why)
 
     # -- claiming ------------------------------------------------------------------------------------------------
@@ -355,6 +355,13 @@ class _Expected:
     cash: int
     orders: list[str]
     moving: bool = False  # shares and cash that settlement moves
+
+
+def _barred_for(order: VenueOrder, venue: str) -> str:
+    """Return the market that a strange order bars: all of its venue where that does not say which market it is on."""
+    market, _, outcome = order.book.rpartition(":")
+    said = outcome in ("yes", "no") and market.startswith(f"{venue}:") and not market.endswith((":", ":yes", ":no"))
+    return market if said else venue
 
 
 def _market_of(book: str) -> str:

@@ -302,3 +302,20 @@ def test_an_account_is_not_opened_on_a_listing_of_orders_that_has_no_end() -> No
         assert "account.opened" not in [fact.fact for fact in world.rig.journal.facts if fact.key == "alpha"]
 
     virtual(main())
+
+
+@pytest.mark.parametrize(
+    "book", ["", "yes", "alpha:yes", "alpha::yes", "alpha:m:yes:no", "beta:m:yes", "alpha:m:maybe"]
+)
+def test_a_strange_order_on_no_market_that_there_can_be_bars_its_venue_now_and_after_a_restart(
+    world: World, book: str
+) -> None:
+    async def steps(world: World) -> None:
+        world.alpha.external = (VenueOrder("x1", "", book, Side.BUY, Price(1), Size(1), Size(0)),)
+        assert [one.name for one in await world.differences()] == ["alpha"]
+        assert "alpha is blocked" in (await world.trade())[1]
+        assert not world.engine.halted
+
+    world.run(steps)
+    again = replayed_checkpoint(world.rig.journal.facts, world.rig.table.books)
+    assert [name for name, _ in again["risk"].blocked] == ["alpha"]
