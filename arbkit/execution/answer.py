@@ -48,6 +48,8 @@ async def side_by_side(steps: Sequence[Coroutine[Any, Any, T]]) -> list[T | Base
     for task in tasks:
         try:
             ends.append(await task)
+        except GeneratorExit:  # its loop is gone: nothing can be waited for
+            raise
         except BaseException as error:  # noqa: BLE001 - its own, and handed over; ours is raised below
             ends.append(error)
         if me.cancelling() > asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,3 +142,20 @@ def test_no_timer_is_left_behind_by_an_answer_that_came() -> None:
         return loop.time() - began
 
     assert virtual(main()) == pytest.approx(13.0)
+
+
+def test_steps_whose_loop_is_gone_are_closed_without_a_word() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        await side_by_side([asyncio.sleep(60), asyncio.sleep(60)])
+
+    waiting = main()
+    task = loop.create_task(waiting)
+    loop.run_until_complete(asyncio.sleep(0))
+    waiting.close()  # as the collector does with what a loop left behind; who goes on waiting is a RuntimeError
+    for left in asyncio.all_tasks(loop) - {task}:
+        left.cancel()
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(left)
+    loop.close()
