@@ -17,7 +17,7 @@ from typing import Any
 
 from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import ArbkitError, ConfigError
+from arbkit.core.errors import ArbkitError, ConfigError, DataError
 from arbkit.core.model import (
     ArbitrageOpportunity,
     Basket,
@@ -29,7 +29,7 @@ from arbkit.core.model import (
 from arbkit.core.ports import BookFeed, Chain, Clock, Journal, LentJournal, Venue
 from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Cash, Size
 from arbkit.execution.no_chain import NoChain
-from arbkit.execution.planning import decided, undecided
+from arbkit.execution.planning import decided, inexact, undecided
 from arbkit.execution.reconcile import Reconciler
 from arbkit.execution.record import Record
 from arbkit.execution.recovery import replayed, until_heard
@@ -89,6 +89,11 @@ class ArbitrageExecutionEngine:
             raise ConfigError(f"rearm_s = {rearm_s!r} is outside 0..86400, 0 excluded")
         self.config = config or ExecutionConfig()
         self.metrics = MetricsCollector()
+        for (
+            name
+        ) in venues:  # "venue:market" and "venue/reason" are names here: a pause of one that reads so bars nothing
+            if not name or {*name} & {":", "/"}:
+                raise ConfigError(f"a venue is not called {name!r}: its name is not empty and has neither ':' nor '/'")
         path = getattr(journal, "path", None)  # a journal that outlives the process has its kill file beside it
         self._needs_start = path is not None
         kept: object = journal
@@ -384,9 +389,10 @@ class ArbitrageExecutionEngine:
     ) -> ExecutionResult:
         """Decide and trade one opportunity on the books as received now, and see it settled.
 
-        Every outcome is a result, refusals too.
+        Every outcome is a result, refusals too. Raises DataError for an opportunity whose numbers are not whole, and
+        ValueError for a strategy that is none.
         """
-        result = await self._execute(opportunity, strategy)
+        result = await self._execute(opportunity, ExecutionStrategy(strategy))
         if result.trade.state is TradeState.PROVISIONAL:
             result = await asyncio.shield(self._settling(result))
         return result
@@ -396,6 +402,8 @@ class ArbitrageExecutionEngine:
         return self._supervisor.spawn(self._executor.follow(result.trade.id), f"settling {result.trade.id}")
 
     async def _execute(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> ExecutionResult:
+        if wrong := inexact(opportunity):
+            raise DataError(wrong)
         now = self._clock.now()
         trade = undecided(opportunity, strategy, self._trade_id(opportunity, strategy))
         self._read_switch()  # a release is on record before anything is entered after it
@@ -412,10 +420,12 @@ class ArbitrageExecutionEngine:
         """Split collateral into pairs and sell both outcomes of a market, where its bids bring more than that costs.
 
         `basket` has the two outcomes as its legs. Every outcome is a result, refusals too; what is split and not sold
-        goes back to collateral.
+        goes back to collateral. Raises DataError where a number is not whole.
         """
         now = self._clock.now()
         found = ArbitrageOpportunity(f"{basket.id}.sell.{now}", basket, now, size, Cash(0), Cash(0))
+        if wrong := inexact(found):
+            raise DataError(wrong)
         trade = undecided(found, ExecutionStrategy.MARKET, self._trade_id(found, ExecutionStrategy.MARKET))
         self._read_switch()
         if self._needs_start:

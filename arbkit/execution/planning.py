@@ -32,9 +32,34 @@ def unhealthy(views: Sequence[BookView]) -> str:
     return ""
 
 
+def inexact(opportunity: ArbitrageOpportunity) -> str:
+    """Return which number of an opportunity or its basket is not a whole one, or nothing: no record takes such."""
+    basket = opportunity.basket
+    for said in (opportunity, basket):
+        for name in ("detected_at", "size", "edge", "edge_gross", "floor", "min_size", "lot"):
+            if not isinstance(value := getattr(said, name, 0), int) or isinstance(value, bool):
+                return f"{name} of {said.id} is a whole number (of millionths, or ns), not {value!r}"
+    return ""
+
+
+def unfit(basket: Basket) -> str:
+    """Return why a basket is none, or nothing."""
+    legs = basket.legs
+    if len(legs) < 2 or len({leg.index for leg in legs}) < len(legs):
+        return f"basket {basket.id} needs two legs at least, each of another book"
+    most = sum([leg.market.payout or MICRO for leg in legs])
+    if not 0 < basket.floor <= most:
+        return f"basket {basket.id} cannot pay {basket.floor} at least: all of its legs together pay {most}"
+    if basket.lot <= 0 or basket.min_size <= 0:
+        return f"basket {basket.id} has a smallest size of {basket.min_size}, in steps of {basket.lot}"
+    return ""
+
+
 def misshapen(trade: MultiLegTrade) -> str:
     """Return what is wrong with a trade: its legs, its sizes, or that it was not decided; or nothing."""
     basket = trade.opportunity.basket
+    if reason := unfit(basket):
+        return reason
     if tuple(leg.book for leg in trade.legs) != basket.legs or [leg.index for leg in trade.legs] != list(
         range(len(basket.legs))
     ):
@@ -65,7 +90,7 @@ def decided(
     opportunity is restated at the smaller size with the edge that has.
     """
     basket = trade.opportunity.basket
-    if reason := unhealthy(views):
+    if reason := unfit(basket) or unhealthy(views):
         return trade, reason
     room = terms.max_exposure if max_exposure is None else max_exposure
     size = min([trade.size, terms.max_size, *(depth(view.asks()) for view in views)]) // basket.lot * basket.lot

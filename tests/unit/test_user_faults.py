@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +18,8 @@ from arbkit.analysis import progress, question, runs
 from arbkit.backtest.mock_platform import Answer
 from arbkit.cli import app
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.model import ExecutionStrategy, Outcome, Side
+from arbkit.core.errors import ConfigError, DataError
+from arbkit.core.model import ExecutionStrategy, Kind, MultiLegTrade, Outcome, Side, TradeLeg
 from arbkit.core.secrets import Secret
 from arbkit.history.synthetic import SyntheticSpec
 from arbkit.integration import ArbitrageExecutionEngine
@@ -214,6 +216,78 @@ def test_fault_U8_an_entry_on_the_wrong_side_is_refused_before_anything_is_sent(
 
     virtual(main())
     assert rig.facts("order.intent") == []
+
+
+def an_engine(rig: Rig) -> ArbitrageExecutionEngine:
+    return ArbitrageExecutionEngine(rig.venues, rig.feed, [rig.basket], journal=rig.journal, pairs=rig.pairs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"legs": ()}, "two legs"),
+        ({"legs": 1}, "two legs"),
+        ({"legs": 2}, "each of another book"),
+        ({"floor": 2_000_001}, "cannot pay"),
+        ({"floor": 0}, "cannot pay"),
+        ({"lot": 0}, "in steps of 0"),
+        ({"min_size": -1}, "a smallest size of -1"),
+    ],
+)
+def test_fault_U8_a_basket_that_is_none_is_refused_and_halts_nothing(changes: dict[str, Any], why: str) -> None:
+    rig = Rig()
+    if type(changes.get("legs")) is int:
+        changes = {"legs": rig.basket.legs[:1] * changes["legs"]}
+    basket = replace(rig.basket, kind=Kind.COMPLEMENT, **changes)
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        found = replace(rig.opportunity(), basket=basket)
+        result = await engine.execute_opportunity(found, ExecutionStrategy.MARKET)
+        assert result.outcome is Outcome.REFUSED
+        assert why in result.reason
+        legs = tuple(TradeLeg(at, book, Side.BUY, found.size) for at, book in enumerate(basket.legs))
+        by_hand = MultiLegTrade("by hand", found, ExecutionStrategy.MARKET, legs)
+        assert why in (await rig.executor.execute(by_hand)).reason
+        assert not engine.halted
+        await engine.stop()
+
+    virtual(main())
+    assert rig.facts("order.intent") == []
+
+
+@pytest.mark.parametrize("value", [10.0, float("nan"), "10", None, True])
+@pytest.mark.parametrize("name", ["size", "edge", "detected_at", "floor", "lot"])
+def test_fault_U8_a_number_that_is_not_whole_is_an_error_that_names_it_and_halts_nothing(name: str, value: Any) -> None:
+    rig = Rig()
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        good = found = rig.opportunity()
+        changed = {name: value}
+        basket = replace(rig.basket, **changed) if hasattr(rig.basket, name) else rig.basket
+        found = replace(found, basket=basket) if basket is not rig.basket else replace(found, **changed)
+        with pytest.raises(DataError, match=f"^{name} of "):
+            await engine.execute_opportunity(found, ExecutionStrategy.MARKET)
+        if name in ("size", "floor"):
+            with pytest.raises(DataError, match=f"^{name} of "):
+                await engine.sell_both(basket, found.size)
+        assert not engine.halted
+        assert (await engine.execute_opportunity(good, "MARKET")).outcome is Outcome.COMPLETED  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="not a valid ExecutionStrategy"):
+            await engine.execute_opportunity(good, "FAST")  # type: ignore[arg-type]
+        await engine.stop()
+
+    virtual(main())
+
+
+@pytest.mark.parametrize("name", ["", "al/pha", "al:pha"])
+def test_fault_U8_a_venue_whose_pauses_would_bar_nothing_is_refused_by_its_name(name: str) -> None:
+    rig = Rig()
+    with pytest.raises(ConfigError, match="a venue is not called"):
+        ArbitrageExecutionEngine({name: rig.alpha, "beta": rig.beta}, rig.feed, [rig.basket])
 
 
 def test_fault_U8_what_is_typed_to_arm_repeats_the_caps_of_the_worst_case(tmp_path: Path) -> None:
