@@ -91,7 +91,7 @@ class ArbitrageExecutionEngine:
         self.metrics = MetricsCollector()
         for (
             name
-        ) in venues:  # "venue:market" and "venue/reason" are names here: a pause of one that reads so bars nothing
+        ) in venues:  # "venue:market" and "venue/reason" are names too: a pause of such a venue would bar nothing
             if not name or {*name} & {":", "/"}:
                 raise ConfigError(f"a venue is not called {name!r}: its name is not empty and has neither ':' nor '/'")
         path = getattr(journal, "path", None)  # a journal that outlives the process has its kill file beside it

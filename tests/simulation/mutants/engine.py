@@ -68,8 +68,8 @@ ENGINE = (
     mutant(
         "ids_begin_anew",
         "trades are numbered from zero in each process",
-        ("        self._ordinals = count(state.count)", "        self._ordinals = count()"),
-        ('".".join([opportunity.id, strategy', '".".join([opportunity.basket.id, strategy'),
+        ("        self._sessions = state.sessions", "        self._sessions = 0"),
+        ("parts = (opportunity.id, strategy", "parts = (opportunity.basket.id, strategy"),
         faults=("P4",),
     ),
     mutant(

@@ -160,8 +160,9 @@ ORDERS = (
         "questions_are_not_counted",
         "asking costs nothing",
         (
-            "        order = order or leg.orders[-1]\n        await self._turn(order.venue)\n",
-            "        order = order or leg.orders[-1]\n",
+            "        if reason := await self._turn(work, order.venue):\n"
+            '            return self._unanswered(work, leg, order, "status", reason)\n',
+            "",
         ),
     ),
     mutant(
@@ -173,7 +174,7 @@ ORDERS = (
     mutant(
         "two_orders_of_ours_may_meet",
         "each trade knows its own orders",
-        ("        if reason := self._in_the_way(work, order) or (", "        if reason := ("),
+        ("        reason = self._in_the_way(work, order)\n", "        reason = \"\"\n"),
         faults=("V24", "V25"),
         first=150,
     ),
