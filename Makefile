@@ -69,6 +69,25 @@ chain-parts:
 chain-test: env chain-parts  ## the tests on a local node with real contracts (needs npm)
 	@$(BIN)/python -m pytest -m chain tests $(CHAIN_ARGS)
 
+# Both ends of `web3>=7.16,<9`: .venv has the newest, and here is the oldest in an environment of its own, with the majors
+# that Polymarket's own client holds it to (polymarket-client 0.14.0: eth-abi and eth-utils below 6, websockets below 16).
+# What is not web3's comes from .venv. That websockets.legacy is old is no news: web3 7.16 imports it. LOW_ARGS: pytest's.
+WEB3_LOW := web3==7.16.0 eth-abi<6 eth-utils<6 websockets<16
+LOW := .web3-low
+.PHONY: web3-low
+web3-low: env  ## the chain's tests with the oldest web3 that pyproject.toml allows
+	@[ "$$(cat $(LOW)/.stamp 2>/dev/null)" = "$(WEB3_LOW)" ] || { \
+	  $(BIN)/python -m venv --clear $(LOW) && \
+	  $(LOW)/bin/python -m pip install -qq --disable-pip-version-check $(patsubst %,'%',$(WEB3_LOW)) \
+	    'aiohttp>=3.12' 'coincurve>=20.0' && \
+	  $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	    "$$($(LOW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rest.pth" && \
+	  echo "$(WEB3_LOW)" > $(LOW)/.stamp; }
+	@$(LOW)/bin/python -c 'from importlib.metadata import version as v; \
+	  print("with", ", ".join(f"{n} {v(n)}" for n in ("web3", "eth-abi", "eth-account", "eth-utils", "aiohttp")))'
+	@$(LOW)/bin/python -m pytest -q -W ignore:websockets.legacy:DeprecationWarning \
+	  tests/unit/chain tests/unit/settlement tests/chain $(LOW_ARGS)
+
 # SEEDS=n runs so many, FIRST=k begins elsewhere, SEED=s tells the story of one.
 simulate: env  ## the engine under every fault, seeded: SEEDS=5000, or SEED=42 to replay one
 	@$(BIN)/python -m tests.simulation.faults.run \
@@ -142,7 +161,7 @@ lab: env  ## open JupyterLab on the notebooks
 # Compiled kernels live outside the checkout, in a folder named by the hash of their sources and versions (see
 # arbkit/core/compiled.py): an edit opens a new one, so no target has to clear a stale cache.
 clean:  ## remove what runs leave behind, keep .venv
-	@rm -rf $(JUNK); find . -name __pycache__ -not -path './$(VENV)/*' -not -path './.peers/*' -prune -exec rm -rf {} +
+	@rm -rf $(JUNK); find . -name __pycache__ -not -path './$(VENV)/*' -not -path './.peers/*' -not -path './.web3-low/*' -prune -exec rm -rf {} +
 
-distclean: clean  ## and .venv and .peers
-	@rm -rf $(VENV) .peers
+distclean: clean  ## and .venv, .peers and .web3-low
+	@rm -rf $(VENV) .peers $(LOW)
