@@ -66,8 +66,8 @@ chain-parts:
 	  ls node_modules/@foundry-rs/anvil-*/bin/anvil >/dev/null || { echo "npm has no node (anvil) for this system" >&2; exit 1; }; \
 	  cp package.json node_modules/.stamp; }
 
-chain-test: env chain-parts  ## the tests on a local node with real contracts (needs npm)
-	@$(BIN)/python -m pytest -m chain tests $(CHAIN_ARGS)
+chain-test: env chain-parts  ## the tests on a local node with real contracts (needs npm), figures at the end
+	@$(BIN)/python -m pytest -m 'chain or chain_figure' tests $(CHAIN_ARGS)
 
 # Both ends of `web3>=7.16,<9`: .venv has the newest, and here is the oldest in an environment of its own, with the majors
 # that Polymarket's own client holds it to (polymarket-client 0.14.0: eth-abi and eth-utils below 6, websockets below 16).

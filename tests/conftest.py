@@ -1,10 +1,14 @@
 """Fixtures that every folder of tests may use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.figures import FIGURE, Reached, lines
 
 # No deadline: the first example of a kernel pays for its compilation. In CI the same examples every time.
 settings.register_profile("arbkit", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -20,3 +24,20 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings are not at {folder}; set ARBKIT_REAL_DATA to where they are")
     return folder
+
+
+@pytest.fixture
+def reached(record_property: Callable[[str, object], None]) -> Reached:
+    """Note what was measured and what it must be: a run lists all of them at its end."""
+
+    def note(what: str, measured: str, bound: str) -> None:
+        record_property(FIGURE, (what, measured, bound))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if found := lines(terminalreporter.stats):
+        terminalreporter.section("measured")
+        for line in found:
+            terminalreporter.line(line)

@@ -20,6 +20,7 @@ from arbkit.settlement.intents import Intent, SettlementResult
 from arbkit.settlement.positions import NO, NO_PARENT, YES, Condition, collection_id, condition_id
 from tests.chain.conftest import Anvil
 from tests.chain.contracts import World, build
+from tests.figures import Reached
 
 pytestmark = pytest.mark.chain
 TEN = Size(10 * MICRO)
@@ -107,9 +108,7 @@ async def merged(world: World, polygon: PolygonOptimizer, turn: int) -> tuple[Ca
     return await polygon.execute(calls)
 
 
-async def test_a_batch_of_five_merges_costs_what_it_must_and_is_mined_at_once(
-    anvil: Anvil, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_batch_of_five_merges_costs_what_it_must_and_is_mined_at_once(anvil: Anvil, reached: Reached) -> None:
     world = await build(anvil, questions=5)
     async with world.polygon() as account, world.mining():
         await split_all(world, account)
@@ -134,9 +133,12 @@ async def test_a_batch_of_five_merges_costs_what_it_must_and_is_mined_at_once(
         assert len({one.hash for one in singles}) == 5
         saved = safe.tracker.get_summary()
     batch, accounts, alone = (sum(one.gas_used for one in some) for some in (together, apart, singles))
-    with capsys.disabled():
-        print(f"\n5 merges: one MultiSend {batch} gas, by the account {accounts} ({batch / accounts:.3f}),", end=" ")
-        print(f"by the Safe one by one {alone} ({batch / alone:.3f}); pipelined into {len(pipelined)} block(s)")
+    blocks = max(pipelined) - min(pipelined) + 1
+    reached(
+        "gas: MultiSend of 5 merges / 5 by an account", f"{batch:,} / {accounts:,} = {batch / accounts:.3f}", "<= 0.88"
+    )
+    reached("gas: MultiSend of 5 merges / 5 by a Safe", f"{batch:,} / {alone:,} = {batch / alone:.3f}", "<= 0.62")
+    reached("5 pipelined merges are mined within", f"{blocks} block(s)", "<= 2")
     assert batch <= 0.88 * accounts
     assert batch <= 0.62 * alone
     assert max(pipelined) - min(pipelined) <= 1
@@ -171,15 +173,14 @@ async def test_a_stranger_and_a_safe_of_strangers_are_refused_in_words(anvil: An
             pass
 
 
-async def test_signing_a_batch_is_measured(anvil: Anvil, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_signing_a_batch_is_measured(anvil: Anvil, reached: Reached) -> None:
     world = await build(anvil, questions=5)
     calls = [intent(Work.MERGE, one).call(world.contracts) for one in world.conditions]
     one = world.safe.batch("batch", calls, world.us)
     taken: list[Any] = []
     for nonce in range(100):
-        began = time.perf_counter()
+        began = time.thread_time_ns()
         world.signer.sign(nonce, one.to, one.data, 0, 500_000, GasFees(80 * 10**9, 25 * 10**9))
-        taken.append(time.perf_counter() - began)
-    with capsys.disabled():
-        print(f"\nsigning a batch of 5 merges: {sorted(taken)[50] * 1000:.2f} ms (median of 100)")
+        taken.append(time.thread_time_ns() - began)
+    reached("signing a batch of 5 merges, CPU, median of 100", f"{sorted(taken)[50] / 1e6:.2f} ms", "measured")
     assert len(one.data) > 1_000

@@ -15,6 +15,7 @@ from arbkit.chain.gas import GWEI, GasConfig
 from arbkit.chain.transactions import TransactionConfig
 from arbkit.core.transaction import Fate, Transaction
 from tests.chain.rig_fake import ChainRig, call
+from tests.figures import Reached
 
 LOST_REPLIES = 1_000
 REORGANISED = 120
@@ -45,8 +46,9 @@ async def all_ended(rig: ChainRig, names: list[str]) -> list[Transaction]:
 
 
 @pytest.mark.slow
-def test_fault_C5_a_lost_answer_is_no_duplicate_and_no_false_failure_in_a_thousand_runs() -> None:
-    lost = resent = 0
+@pytest.mark.chain_figure
+def test_fault_C5_a_lost_answer_is_no_duplicate_and_no_false_failure_in_a_thousand_runs(reached: Reached) -> None:
+    lost = resent = calls = 0
     for seed in range(LOST_REPLIES):
         rig = ChainRig(seed=seed)
         chance = random.Random(f"lost replies {seed}")
@@ -69,14 +71,31 @@ def test_fault_C5_a_lost_answer_is_no_duplicate_and_no_false_failure_in_a_thousa
         done = rig.run(main())
         assert [one.fate for one in done] == [Fate.DONE] * len(names), seed
         check(rig, names, done)
+        calls += len(names)
         lost += "transaction.unanswered" in rig.facts()
         resent += rig.chain.sends > len(names)
+    told = (
+        f"0 doubled, 0 falsely failed of {calls:,} calls in {LOST_REPLIES:,} runs, {lost:,} of them with a reply lost"
+    )
+    reached("lost reply on send, seeded", told, "0 and 0")  # `check` has refused any other
     assert lost > LOST_REPLIES // 2  # the fault was there
     assert resent > LOST_REPLIES // 4
 
 
-@pytest.mark.parametrize("seed", range(STUCK))
-def test_fault_C7_behind_a_stuck_head_all_later_numbers_are_mined_under_the_cap_and_without_a_gap(seed: int) -> None:
+@pytest.mark.chain_figure
+def test_fault_C7_behind_a_stuck_head_all_later_numbers_are_mined_under_the_cap_and_without_a_gap(
+    reached: Reached,
+) -> None:
+    freed = [behind_a_stuck_head(seed) for seed in range(STUCK)]
+    dearest = max(price for _, price in freed)
+    told = (
+        f"{sum(later for later, _ in freed)} later ones mined in {STUCK} runs, no gap, dearest {dearest:.0%} of the cap"
+    )
+    reached("stuck head nonce, seeded", told, "all, no gap, <= 100%")
+
+
+def behind_a_stuck_head(seed: int) -> tuple[int, float]:
+    """Let a head get stuck and hold what becomes of it; return how many stood behind it, and the dearest by the cap."""
     chance = random.Random(f"stuck {seed}")
     rig = ChainRig(seed=seed, gas=GasConfig(max_fee_cap=1_000 * GWEI))
     rig.chain.drops = chance.choice([0.0, 0.1])
@@ -95,10 +114,12 @@ def test_fault_C7_behind_a_stuck_head_all_later_numbers_are_mined_under_the_cap_
     assert [one.fate for one in done] == [Fate.DONE] * len(names)
     assert len(done[0].attempts) > 1
     check(rig, names, done)
+    return len(done) - 1, max(one.mined.price for one in done if one.mined is not None) / rig.gas.max_fee_cap
 
 
+@pytest.mark.chain_figure
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_fault_C10_after_reorganisations_the_state_is_what_the_chain_says_rebuilt(depth: int) -> None:
+def test_fault_C10_after_reorganisations_the_state_is_what_the_chain_says_rebuilt(depth: int, reached: Reached) -> None:
     for seed in range(REORGANISED // 3):
         chance = random.Random(f"reorganised {depth} {seed}")
         rig = ChainRig(seed=seed, config=TransactionConfig(poll_s=0.5))
@@ -129,6 +150,8 @@ def test_fault_C10_after_reorganisations_the_state_is_what_the_chain_says_rebuil
             return await waiting
 
         check(rig, names, rig.run(main()))
+    runs = REORGANISED // 3
+    reached(f"reorganisations {depth} deep, seeded", f"{runs} of {runs} runs: state = chain rebuilt", "all")
 
 
 @pytest.mark.parametrize("seed", range(20))

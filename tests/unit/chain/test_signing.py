@@ -12,6 +12,7 @@ from arbkit.chain.signing import PUBLIC_TEST_ACCOUNTS, Signer
 from arbkit.core.errors import ConfigError
 from arbkit.core.secrets import Secret
 from tests.chain.rig_fake import ACCOUNT, CONTRACT, KEY
+from tests.figures import Reached
 
 MNEMONIC = "test test test test test test test test test test test junk"
 FEES = GasFees(80 * 10**9, 25 * 10**9)
@@ -58,14 +59,17 @@ def test_an_address_with_a_slip_in_it_is_not_signed(to: str) -> None:
         Signer(KEY, 137, live=False).sign(0, to, b"", 0, 21_000, FEES)
 
 
-def test_signing_is_measured() -> None:
+@pytest.mark.chain_figure
+def test_a_transaction_is_signed_in_less_than_a_millisecond(reached: Reached) -> None:
     signer = Signer(KEY, 137, live=False)
     taken = []
-    for nonce in range(50):
-        began = time.perf_counter()
+    for nonce in range(200):
+        began = time.thread_time_ns()  # of this thread alone: how busy the machine is, is another matter
         signer.sign(nonce, CONTRACT, bytes(200), 0, 90_000, FEES)
-        taken.append(time.perf_counter() - began)
-    print(f"signing: {sorted(taken)[len(taken) // 2] * 1000:.2f} ms (median of {len(taken)})")
+        taken.append(time.thread_time_ns() - began)
+    median = sorted(taken)[len(taken) // 2] / 1e6
+    reached(f"signing a transaction, CPU, median of {len(taken)}", f"{median:.2f} ms", "< 1 ms")
+    assert median < 1
     import coincurve  # with it a signature takes a ninth of the time; it must not go missing unnoticed
 
     assert coincurve is not None
