@@ -18,6 +18,7 @@ from arbkit.analysis import frames, measures
 from arbkit.analysis.definitions import labels
 from arbkit.analysis.text import plain, table_text
 from arbkit.core.errors import DataError
+from arbkit.history.places import path_of
 
 if TYPE_CHECKING:
     from arbkit.analysis.display import FigureSet
@@ -114,7 +115,7 @@ class Run:
 
         A saved run that stands there is replaced; raises DataError when anything else does.
         """
-        target = Path(path).absolute()
+        target = path_of(path, "where a run is saved").absolute()
         if target.exists():
             try:
                 _about(target)
@@ -163,7 +164,7 @@ class Run:
 
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Read a saved run; raise DataError naming the file that is missing, damaged or foreign."""
-    folder = Path(path)
+    folder = path_of(path, "a saved run")
     about = _about(folder)
     parts = {}
     for name in PARTS:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arbkit.analysis.attempt_table import tabulate
@@ -24,6 +23,7 @@ from arbkit.core.compiled import cache_home
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ArbkitError, ConfigError, DataError
 from arbkit.core.model import Basket, ExecutionStrategy
+from arbkit.history.places import folder_of, is_url, path_of
 from arbkit.history.tape import Tape, read_tape
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def sweep(
 
     Without an `executor` the points go to a pool of processes on this machine (in a script, call it under
     `if __name__ == "__main__":`); any other, like a Dask cluster's `Client.get_executor()`, is used and left open.
-    Its workers open the tape at the same path, and must run this very version of arbkit.
+    Its workers open the tape at the same path or URL, and must run this very version of arbkit.
 
     Each result is kept under `cache` (default: `~/.cache/arbkit/sweeps`, or where ARBKIT_CACHE says), by tape,
     parameters and version: what Ctrl-C or a crash ended goes on from there. Interrupted, it returns what is done.
@@ -80,8 +80,9 @@ def sweep(
     ):  # fmt: skip
         if not isinstance(value, kind):
             raise ConfigError(f"{what} cannot be {value!r}")
-    path = Path(tape_path).absolute()
+    path = folder_of(tape_path).absolute()
     tape = read_tape(path)
+    place = str(tape_path) if executor is not None and is_url(tape_path) else str(path)  # its workers fetch their own
     given = {"min_edge": min_edge, "edge": edge, "assume_fees": assume_fees, "latencies_ms": latencies_ms or None}
     _refuse_twice(grid, given | {"study": study})
     plan = plan_of(strategies, latencies_ms, seeds, mode, study)
@@ -95,13 +96,13 @@ def sweep(
     ]  # fmt: skip
     jobs = [
         Job(
-            tape=str(path), digest=tape.digest, version=version(), baskets=question.baskets, config=question.config,
+            tape=place, digest=tape.digest, version=version(), baskets=question.baskets, config=question.config,
             scenario=question.scenario, edge=question.edge, rearm_s=float(rearm_s), study=study,
             strategies=plan.strategies, latencies_ms=tuple(map(float, plan.latencies_ms)), seeds=seeds, mode=mode,
         )
         for question in questions
     ]  # fmt: skip
-    store = Store(Path(cache) if cache is not None else cache_home() / "sweeps")
+    store = Store(path_of(cache, "where results are kept") if cache is not None else cache_home() / "sweeps")
     with Bar("sweeping", "point") as bar:
         done = run_jobs(jobs, measured, store, executor, bar)
     return _table(tuple(grid), found, jobs, questions, done)

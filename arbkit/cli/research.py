@@ -112,7 +112,7 @@ def _write_report(path: Path, comparison: Comparison) -> None:
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="SRC... DEST", help="Recordings, then the tape folder.")],
+    paths: Annotated[list[str], typer.Argument(metavar="SRC... DEST", help="Recordings, then the tape folder.")],
     markets: Annotated[Path | None, typer.Option(help="markets.toml: what is asked, and by which rules.")] = None,
     format: Annotated[str, typer.Option(help="auto, or the name of one importer.")] = "auto",
     json_file: Json = None,
@@ -129,7 +129,7 @@ def import_(
 
 @app.command()
 def scan(
-    tape: Annotated[Path, typer.Argument(help="A tape folder.")],
+    tape: Annotated[str, typer.Argument(help="A tape folder, or the URL of one.")],
     kinds: Kinds = ALL_KINDS,
     min_edge: MinEdge = None,
     edge: Edge = None,
@@ -156,7 +156,7 @@ def scan(
 
 @app.command()
 def compare(
-    tape: Annotated[Path, typer.Argument(help="A tape folder.")],
+    tape: Annotated[str, typer.Argument(help="A tape folder, or the URL of one.")],
     strategies: Strategies = "market,limit,hybrid",
     kinds: Kinds = ALL_KINDS,
     latency_ms: Latencies = None,
@@ -230,7 +230,7 @@ def _json(text: str) -> Any:
 
 @app.command()
 def sweep(
-    tape: Annotated[Path, typer.Argument(help="A tape folder.")],
+    tape: Annotated[str, typer.Argument(help="A tape folder, or the URL of one.")],
     grid: Annotated[list[str], typer.Option("--grid", help="config.x=0.0,0.01 or scenario.y=through,front.")],
     strategies: Strategies = "market,limit,hybrid",
     kinds: Kinds = ALL_KINDS,

@@ -24,6 +24,7 @@ from arbkit.core.errors import DataError
 from arbkit.core.model import MarketTable
 from arbkit.core.units import NS_PER_S
 from arbkit.history.markets import table_from_dict, table_to_dict
+from arbkit.history.places import folder_of, path_of
 from arbkit.history.quality import QualityReport
 from arbkit.history.tape import (
     CLOCKS,
@@ -89,7 +90,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
 
     Raises DataError when `path` exists and is not a tape: nothing else is ever overwritten.
     """
-    final = Path(path).absolute()
+    final = path_of(path, "where a tape is written").absolute()
     refuse_foreign(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -264,7 +265,7 @@ class Spool:
 
 def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     """Return the tape in a folder; raise DataError when it is foreign, incomplete or damaged."""
-    folder = Path(path)
+    folder = folder_of(path)
     _refuse_links(folder)
     document = _document(folder)
     markets = _guarded(folder / "markets.parquet", lambda file: _markets(file, document))

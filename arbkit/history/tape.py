@@ -241,6 +241,8 @@ class Tape:
 def read_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     """Return the tape in a folder, its columns memory-mapped.
 
+    `path` may be a URL that fsspec knows, such as s3://bucket/tape: the tape is copied here once, and opened then.
+
     `verify` reads all of it once, to check it and compare it with the stored digest; without, it opens at once.
 
     Raises DataError when the folder is not a tape, is of another schema version, or is damaged.

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 import arbkit as ak
+from arbkit.core.compiled import cache_home
 from arbkit.core.errors import ArbkitError
 from arbkit.core.model import Basket
 from arbkit.history.synthetic import SyntheticSpec
@@ -104,6 +106,34 @@ def test_a_worker_with_another_tape_at_the_path_refuses_it(client: Any, tape: Pa
     client.run(_replace, str(moved), str(tape))  # what a worker of another machine may see there
     with pytest.raises(ArbkitError, match="is another tape on the worker"):
         ak.sweep(moved, found, {}, client.get_executor(), cache=tmp_path / "cache")
+
+
+def test_workers_and_local_processes_open_a_tape_at_a_url(
+    client: Any, tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "tapes.zip", "w") as file:
+        for path in sorted(tape.rglob("*")):
+            file.write(path, path.relative_to(tape.parent))
+    url = f"zip://{tape.name}::{tmp_path / 'tapes.zip'}"
+    for where in ("here", "there"):  # caches of their own for tapes, and not for kernels: those take minutes
+        (tmp_path / where).mkdir()
+        for kernels in cache_home().glob("kernels-*"):
+            (tmp_path / where / kernels.name).symlink_to(kernels)
+    monkeypatch.setenv("ARBKIT_CACHE", str(tmp_path / "here"))
+    client.run(_cache_at, str(tmp_path / "there"))
+    found = ak.baskets(ak.read_tape(tape))
+    made = {
+        name: ak.sweep(url, found, {"scenario.queue": ["through", "front"]}, executor, cache=tmp_path / name)
+        for name, executor in (("cluster", client.get_executor()), ("local", None))
+    }
+    pd.testing.assert_frame_equal(made["cluster"], made["local"], check_exact=True)
+    copies = [[path.name for path in (tmp_path / where / "tapes").iterdir()] for where in ("here", "there")]
+    assert copies[0] == copies[1]
+    assert len(copies[0]) == 1
+
+
+def _cache_at(path: str) -> None:
+    os.environ["ARBKIT_CACHE"] = path
 
 
 def _replace(path: str, by: str) -> None:

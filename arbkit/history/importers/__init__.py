@@ -15,6 +15,7 @@ from arbkit.core.model import MarketTable
 from arbkit.history.importers.base import Batch, BookIndex, Importer, Source
 from arbkit.history.importers.merge import merged
 from arbkit.history.markets import read_markets
+from arbkit.history.places import path_of
 from arbkit.history.quality import ImportReport, Meter, QualityLog, QualityReport
 from arbkit.history.store import Facts, Spool, inside, refuse_foreign, replacing, write_folder
 from arbkit.history.tape import Clocks, check_rows
@@ -55,8 +56,8 @@ def import_recording(
     on any error it stays as it was. Raises DataError for an unknown format, a file that cannot be used, more than
     1 % of refused rows, or a `dest` that is not a tape.
     """
-    refuse_foreign(Path(dest).absolute())
-    spec = read_markets(Path(markets)) if markets is not None else None
+    refuse_foreign(path_of(dest, "where a tape is written").absolute())
+    spec = read_markets(path_of(markets, "markets.toml")) if markets is not None else None
     books = BookIndex(spec)
     found = sorted(_files(sources), key=lambda s: (books.rank(s.stem), s.stem, s.name))
     groups = _recognised(found, format)
@@ -80,13 +81,13 @@ def import_recording(
         finally:
             spool.remove()
     formats = {s.name: i.name for i, group in groups for s in group}
-    return ImportReport(Path(dest), digest, formats, len(table.markets), quality)
+    return ImportReport(path_of(dest, "a tape"), digest, formats, len(table.markets), quality)
 
 
 def _files(given: Paths) -> list[Source]:
     paths = [given] if isinstance(given, (str, PathLike)) else list(given)
     files: list[Path] = []
-    for path in map(Path, paths):
+    for path in [path_of(each, "a recording") for each in paths]:
         if path.is_dir():
             files += sorted(inside(path, x) for x in path.iterdir() if x.is_file() and not x.name.startswith("."))
         else:

@@ -177,3 +177,17 @@ def test_a_worker_refuses_to_answer_for_another_version_or_another_tape(
         sweeping.measured(replace(job, version="0"))
     with pytest.raises(DataError, match="another tape on the worker"):
         sweeping.measured(replace(job, digest="0"))
+
+
+def test_a_tape_at_a_url_is_named_to_the_workers_of_a_cluster(
+    tape: Path, found: list[Basket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="needs the extra arbkit[cluster]")
+    monkeypatch.setenv("ARBKIT_CACHE", str(tmp_path / "cache"))
+    fsspec.filesystem("memory").put(str(tape), "/swept/tape", recursive=True)
+    executor = Kept()
+    made = ak.sweep("memory://swept/tape", found, {}, executor, strategies="market", cache=tmp_path / "results")
+    assert [job.tape for job in executor.jobs] == ["memory://swept/tape"]
+    again = ak.sweep(tape, found, {}, executor, strategies="market", cache=tmp_path / "results")
+    assert again.attrs["kept"] == 1  # wherever a tape lies, its results are the same
+    pd.testing.assert_frame_equal(made, again, check_exact=True)
