@@ -22,7 +22,9 @@ from arbkit.analysis.figures import figures_of
 from arbkit.analysis.raw import Raw
 from arbkit.analysis.span import span_lines
 from arbkit.analysis.text import answer, said
+from arbkit.core.errors import DataError
 from arbkit.core.files import written
+from arbkit.history.quality import QualityReport
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
@@ -134,7 +136,7 @@ class Tearsheet:
             *self._references(),
             *([("How far it leans on the model of fills", f"<ul>{spans}</ul>")] if spans else []),
             ("What was modelled", _facts(self.raw.modelled)),
-            ("What was recorded: quality of the tape", _facts(self.raw.quality)),
+            ("What was recorded: quality of the tape", _quality(self.raw.quality)),
             (
                 "Fields of the market table that are guesses",
                 f"<p>Payoff floors and sizes of these baskets rest on them.</p><ul>{guesses}</ul>"
@@ -219,6 +221,17 @@ def _facts(values: Mapping[str, Any], *, verbatim: bool = False) -> str:
             body = escape(said(value))
         lines.append(f"<dt>{escape(str(name) if verbatim else str(name).replace('_', ' '))}</dt><dd>{body}</dd>")
     return f"<dl>{''.join(lines)}</dl>"
+
+
+def _quality(found: Mapping[str, Any]) -> str:
+    """Return a quality report in its own words, and what it counted in each file below."""
+    try:
+        said_of_it = QualityReport.from_dict(found).lines()
+    except DataError:  # of a run whose report is not a tape's
+        return _facts(found)
+    lines = "".join(f"<dt>{escape(what)}</dt><dd>{escape(words)}</dd>" for what, words in said_of_it)
+    files = found.get("files")
+    return f"<dl>{lines}</dl>{_facts({'files': files}) if files else ''}"
 
 
 def _named(entry: Mapping[str, Any]) -> str:

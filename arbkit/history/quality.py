@@ -210,7 +210,8 @@ class QualityReport:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a quality report: {error}") from error
 
-    def _lines(self) -> list[tuple[str, str]]:
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what the report says, (what, words), as it prints itself."""
         n, files = self.figures(), self.files
         lines = [
             ("rows read", f"{n['rows_read']:,}"),
@@ -239,12 +240,12 @@ class QualityReport:
         return total.most_common(5)
 
     def __str__(self) -> str:
-        lines = self._lines()
+        lines = self.lines()
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in self._lines())
+        rows = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in self.lines())
         return f"<table>{rows}</table>"
 
 

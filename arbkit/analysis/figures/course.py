@@ -33,7 +33,9 @@ def execution_time_table(trades: pd.DataFrame) -> pd.DataFrame:
 def plot_execution_time(table: pd.DataFrame) -> go.Figure:
     """Draw the result of `execution_time_table`; the axis is logarithmic, since resting lasts seconds."""
     note = f"{spread(table['n'], 'trades sent')} per box; box 25-75 %, whiskers 5-95 %, dashed line: mean"
-    figure = canvas("Execution time: decision to the last entry leg done", note, x=LATENCY, y="ms (logarithmic)")
+    figure = canvas(
+        "Execution time: decision to the last entry leg done", note, x=LATENCY, y="execution time (ms, logarithmic)"
+    )
     ticks = [step * 10**power for power in range(-1, 7) for step in (1, 2, 5)]
     draw_boxes(figure, table)
     return figure.update_yaxes(
@@ -50,7 +52,7 @@ def plot_queue(table: pd.DataFrame) -> go.Figure:
     names = [f"{row.strategy}, {row.latency_ms:g} ms" for row in table.itertuples()]
     places = list(dict.fromkeys(names))
     models = sorted(dict.fromkeys(table["model"]), key=lambda model: caution(model.partition(", ")[::2]))
-    figure = canvas("How far the answer leans on the queue model", note, x="", y="", height=230 + 84 * len(places))
+    figure = canvas("How far the answer leans on the queue model", note, x="", y="", height=270 + 84 * len(places))
     rows = np.array([places.index(name) for name in names])
     for column, axis in (("leg_fill_rate", "x"), ("pnl_per_opportunity", "x2")):
         for place in range(len(places)):
@@ -70,12 +72,16 @@ def plot_queue(table: pd.DataFrame) -> go.Figure:
                 marker={"size": 11, "color": SHADES[look % len(SHADES)], "symbol": MARKS[look % len(MARKS)]},
                 hovertemplate=f"%{{customdata}}: {model}: %{{x:.3g}}<extra></extra>",
             )  # fmt: skip
-    rates, money = {"text": "size filled / size intended"}, {"text": "dollars per opportunity", "font": {"size": 14}}
+    rates, money = (
+        {"text": "size filled / size intended"},
+        {"text": "pnl (dollars per opportunity)", "font": {"size": 14}},
+    )
     second = figure.layout.template.layout.xaxis.to_plotly_json() | {"anchor": "y", "title": money}
     figure.update_layout(
         xaxis={"domain": [0, 0.47], "title": rates, "tickformat": ".0%", "rangemode": "tozero", "showgrid": True},
         xaxis2=second | {"domain": [0.53, 1], "showgrid": True, "zeroline": True},
-        margin={"t": 112 if len(models) < 5 else 136},
+        margin={"t": 84, "b": 152},  # the names of eight models take three lines: below, where there is room
+        legend={"y": 0.01, "yref": "container", "yanchor": "bottom"},
     )
     return figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(places))), ticktext=places, showgrid=False, zeroline=False,
@@ -106,7 +112,7 @@ def plot_equity(table: pd.DataFrame) -> go.Figure:
     places = latencies(table)
     runs = table.groupby(["strategy", "latency_ms", "seed"], sort=False)
     note = spread(runs.size(), "steps per run") + "; cash and baskets held, at their payoff floor"
-    figure = canvas("Equity since the start", note, x="time (UTC)", y="dollars")
+    figure = canvas("Equity since the start", note, x="time (UTC)", y="equity gained (dollars)")
     for (strategy, latency_ms, seed), rows in runs:
         name = f"{strategy}, {latency_ms:g} ms" + (f", run {seed}" if table["seed"].nunique() > 1 else "")
         figure.add_scatter(
