@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -32,13 +33,15 @@ def unhealthy(views: Sequence[BookView]) -> str:
     return ""
 
 
+WHOLE = ("detected_at", "size", "edge", "edge_gross", "floor", "min_size", "lot")
+_whole = attrgetter(*WHOLE[:4], *(f"basket.{name}" for name in WHOLE[4:]))
+
+
 def inexact(opportunity: ArbitrageOpportunity) -> str:
     """Return which number of an opportunity or its basket is not a whole one, or nothing: no record takes such."""
-    basket = opportunity.basket
-    for said in (opportunity, basket):
-        for name in ("detected_at", "size", "edge", "edge_gross", "floor", "min_size", "lot"):
-            if not isinstance(value := getattr(said, name, 0), int) or isinstance(value, bool):
-                return f"{name} of {said.id} is a whole number (of millionths, or ns), not {value!r}"
+    for name, value in zip(WHOLE, _whole(opportunity), strict=True):
+        if type(value) is not int:
+            return f"{name} of {opportunity.id} is a whole number (of millionths, or ns), not {value!r}"
     return ""
 
 
