@@ -292,7 +292,7 @@ def _last(facts: Iterable[Fact], count: int | None) -> Iterator[Fact]:
     if count is None:
         yield from facts
         return
-    kept: deque[Fact] = deque(maxlen=count)
+    kept: deque[Fact] = deque(maxlen=min(count, sys.maxsize))
     try:
         kept.extend(facts)
     finally:

@@ -151,7 +151,7 @@ def test_facts_are_chosen_by_kind_and_from_the_end(path: Path) -> None:
     assert len(keys("--fact", "order")) == 4
     assert keys("--fact", "orde") == []
     assert keys("--last", 2)[-1] == "t-1"
-    assert len(keys("--last", 100)) == 8
+    assert len(keys("--last", 10**30)) == 8
 
 
 def test_times_that_no_calendar_has_are_shown_all_the_same(tmp_path: Path) -> None:
