@@ -145,7 +145,7 @@ class ArbitrageExecutionEngine:
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again
         self._ordinals = count()
         self._sessions = 0  # of the journal before this one
-        self._closing = self._started = False
+        self._closing = self._started = self._scanning = False
         self._inherited: list[str] = []  # trades of another process that are not taken up yet
         self._journal = journal
         self._killed = ""
@@ -449,8 +449,24 @@ class ArbitrageExecutionEngine:
         """Trade what the feed shows until it ends, `max_trades` were tried or `until_ns` has come; in order of time.
 
         The next opportunity is looked for as soon as the legs of the last are even, not when they are settled.
-        `on_result` hears of every result as it comes (to show it, or to acknowledge what escalated).
+        `on_result` hears of every result as it comes (to show it, or to acknowledge what escalated). Raises ConfigError
+        while another call of this runs: both would trade what the feed shows.
         """
+        if self._scanning:
+            raise ConfigError("this engine trades what its feed shows already: cancel or await that scan first")
+        self._scanning = True
+        try:
+            return await self._scan(strategy, max_trades, until_ns, on_result)
+        finally:
+            self._scanning = False
+
+    async def _scan(
+        self,
+        strategy: ExecutionStrategy,
+        max_trades: int | None,
+        until_ns: int | None,
+        on_result: Callable[[ExecutionResult], None] | None,
+    ) -> list[ExecutionResult]:
         results: list[ExecutionResult] = []
         settling: list[tuple[int, asyncio.Task[ExecutionResult]]] = []
         while not self._closing and (max_trades is None or len(results) < max_trades):

@@ -195,6 +195,24 @@ def test_fault_U6_a_journal_that_is_sent_on_holds_no_key(tmp_path: Path, suffix:
 # -- U8: a slip of the finger ------------------------------------------------------------------------------------
 
 
+def test_fault_U1_a_scan_beside_another_of_the_same_engine_is_refused_until_that_one_has_ended() -> None:
+    rig = Rig()
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        await engine.start()
+        first = asyncio.ensure_future(engine.scan_and_execute(ExecutionStrategy.LIMIT, max_trades=1))
+        await asyncio.sleep(1)
+        with pytest.raises(ConfigError, match="already"):
+            await engine.scan_and_execute(ExecutionStrategy.LIMIT, max_trades=1)
+        assert len(rig.facts("trade.planned")) == 1
+        assert len(await first) == 1
+        assert len(await engine.scan_and_execute(ExecutionStrategy.MARKET, max_trades=1)) == 1
+        await engine.stop()
+
+    virtual(main())
+
+
 def test_fault_U8_a_thousand_where_ten_were_meant_passes_no_cap() -> None:
     rig = Rig(limits=RiskLimits(max_trade_capital=10, max_order_capital=10), cash="100000")
     result = rig.run("MARKET", "100")
