@@ -28,6 +28,7 @@ from arbkit.core.model import (
 )
 from arbkit.core.ports import BookFeed, Chain, Clock, Journal, LentJournal, Venue
 from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Cash, Size
+from arbkit.execution.accounting import refused
 from arbkit.execution.no_chain import NoChain
 from arbkit.execution.planning import decided, inexact, undecided
 from arbkit.execution.reconcile import Reconciler
@@ -146,6 +147,7 @@ class ArbitrageExecutionEngine:
         self._ordinals = count()
         self._sessions = 0  # of the journal before this one
         self._closing = self._started = self._scanning = False
+        self._unstarted = False  # it has traded without a start
         self._inherited: list[str] = []  # trades of another process that are not taken up yet
         self._journal = journal
         self._killed = ""
@@ -174,6 +176,8 @@ class ArbitrageExecutionEngine:
         """
         if self._started:
             raise ConfigError("this engine was started before; a new start needs a new engine")
+        if self._unstarted:
+            raise ConfigError("this engine has traded without a start: what it knows would count twice; make a new one")
         account, environment = self._identity(account, environment)
         if self._lent is not None:
             self._lent.lend()
@@ -408,7 +412,8 @@ class ArbitrageExecutionEngine:
         trade = undecided(opportunity, strategy, self._trade_id(opportunity, strategy))
         self._read_switch()  # a release is on record before anything is entered after it
         if self._needs_start:
-            return self._executor.refuse(trade, "the engine keeps an account: start it first", now)
+            return refused(trade, "the engine keeps an account: start it first", now)
+        self._unstarted = not self._started
         try:
             views = [self._feed.view(leg) for leg in opportunity.basket.legs]
             trade, reason = decided(trade, views, self._terms, self.risk.exposure_room())
@@ -429,7 +434,8 @@ class ArbitrageExecutionEngine:
         trade = undecided(found, ExecutionStrategy.MARKET, self._trade_id(found, ExecutionStrategy.MARKET))
         self._read_switch()
         if self._needs_start:
-            return self._executor.refuse(trade, "the engine keeps an account: start it first", now)
+            return refused(trade, "the engine keeps an account: start it first", now)
+        self._unstarted = not self._started
         result = await self._executor.sell_both(trade, self._capital)
         if result.trade.state is TradeState.PROVISIONAL:
             result = await asyncio.shield(self._settling(result))

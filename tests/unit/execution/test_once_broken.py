@@ -510,3 +510,33 @@ class DeadPlatform(MockPlatform):
         raise OrderStateUnknown("the connection broke")
 
     status = cancel = submit
+
+
+@pytest.mark.parametrize("strategy", [MARKET, LIMIT])
+def test_an_engine_that_traded_without_a_start_is_not_started_over_what_it_knows(strategy: ExecutionStrategy) -> None:
+    """Its own facts would be taken for those of another process: counted twice, and a running trade worked twice."""
+    rig = Rig()
+    engine = an_engine(rig)
+
+    async def main() -> None:
+        trading = asyncio.ensure_future(engine.execute_opportunity(rig.opportunity("10"), strategy))
+        await asyncio.sleep(1)
+        with pytest.raises(ConfigError, match="traded without a start"):
+            await engine.start()
+        await trading
+        assert replays(engine, rig)
+        await engine.stop()
+
+    virtual(main())
+
+
+async def test_what_is_refused_before_the_start_is_neither_on_record_nor_in_a_figure(tmp_path: Path) -> None:
+    rig = Rig()
+    with JournalFile(tmp_path / "journal", account="a") as journal:
+        engine = an_engine(rig, journal=journal)
+        result = await engine.execute_opportunity(rig.opportunity("10"), MARKET)
+        assert (result.outcome, result.reason) == (Outcome.REFUSED, "the engine keeps an account: start it first")
+        await engine.start()
+        assert engine.metrics.get_summary()["trades"] == 0
+        await engine.stop()
+        assert "trade.refused" not in [fact.fact for fact in journal.facts]
