@@ -31,6 +31,7 @@ from arbkit.journal.ledger import Ledger
 from arbkit.risk.budget import RateBudget
 from arbkit.risk.limits import RiskManager
 
+SHORTEST_S = 0.001  # that an answer is waited for
 RESTING = (OrderStatus.OPEN, OrderStatus.PARTIAL)
 
 
@@ -267,6 +268,8 @@ class OrderDesk(Hearing):
                 leg = await self._check_order_status(work, leg)
             if leg.orders[-1].is_final:
                 break
+            if self._is_over(work, began):  # what is not cancelled now is when it has escalated
+                return self._unknown(work, leg, leg.orders[-1], "no last word within T_hedge")
             if self._may_send_again(work, leg.orders[-1]):
                 await self._send(work, leg)
                 leg = work.leg(index)
@@ -274,8 +277,7 @@ class OrderDesk(Hearing):
                 leg = await self._cancel_order(work, leg)
             if leg.orders[-1].is_final:
                 break
-            until = min(began + self._terms.hedge_ns, work.deadline() or began + self._terms.hedge_ns)
-            if self._clock.now() + self._retry_ns >= until or self._is_denied(order.venue):
+            if self._is_over(work, began, self._retry_ns) or self._is_denied(order.venue):
                 return self._unknown(work, leg, leg.orders[-1], "no last word within T_hedge")
             await asyncio.sleep(self._config.hedge_retry_s)
             leg = work.leg(index)
@@ -353,11 +355,15 @@ class OrderDesk(Hearing):
         deadline = work.deadline()
         return deadline is not None and self._clock.now() + after_ns >= deadline
 
+    def _is_over(self, work: Work, began: int, after_ns: int = 0) -> bool:
+        """Tell whether T_hedge of the trade, or as long since `began`, ends within `after_ns` from now."""
+        return self._too_late(work, after_ns) or self._clock.now() + after_ns >= began + self._terms.hedge_ns
+
     def _answer_s(self, work: Work) -> float:
-        """Return how long one answer is waited for: less when T_hedge is near, but never nothing; all when it is over."""
+        """Return how long one answer is waited for: not beyond T_hedge, nearly nothing after it; all when it has escalated."""
         deadline = None if work.trade.state is TradeState.ESCALATED else work.deadline()
         left = self._patience_s if deadline is None else (deadline - self._clock.now()) / NS_PER_S
-        return max(self._config.hedge_retry_s, min(self._patience_s, left))
+        return max(SHORTEST_S, min(self._patience_s, left))
 
 
 def _used_up(venue: str) -> str:

@@ -21,6 +21,7 @@ from arbkit.core.model import (
     OrderStatus,
     Outcome,
     Pair,
+    Purpose,
 )
 from arbkit.core.units import MICRO, NS_PER_S, Cash, Price, Size
 from arbkit.detection.baskets import baskets
@@ -540,3 +541,35 @@ async def test_what_is_refused_before_the_start_is_neither_on_record_nor_in_a_fi
         assert engine.metrics.get_summary()["trades"] == 0
         await engine.stop()
         assert "trade.refused" not in [fact.fact for fact in journal.facts]
+
+
+@pytest.mark.parametrize("pause_s", [0.25, 5.0, 10.0])
+@pytest.mark.parametrize("silent_from", ["the entry", "the undo"])
+def test_silence_of_a_venue_is_escalated_within_t_hedge_whatever_the_pause_between_two_tries(
+    pause_s: float, silent_from: str
+) -> None:
+    rig = Rig(config=ExecutionConfig(hedge_retry_s=pause_s))
+    entered: list[int] = []
+
+    async def silence(order: Order) -> Any:
+        if silent_from == "the undo" and order.purpose is Purpose.ENTRY:
+            raise OrderRejected("not here")
+        await asyncio.Event().wait()
+
+    async def entry_alone(order: Order) -> Any:
+        if order.purpose is Purpose.ENTRY:
+            entered.append(rig.executor._clock.now())
+            return await submit(order)
+        return await silence(order)
+
+    submit = rig.alpha.submit
+    rig.alpha.submit = entry_alone  # type: ignore[method-assign]
+    rig.beta.submit = rig.beta.status = rig.beta.cancel = silence  # type: ignore[method-assign]
+
+    async def main() -> None:
+        result = await rig.executor.execute(await rig.trade(MARKET))
+        assert result.outcome is Outcome.ESCALATED
+        assert result.finished_at - entered[0] <= rig.config.hedge_timeout_s * NS_PER_S
+        await rig.executor._supervisor.stop()
+
+    virtual(main())
