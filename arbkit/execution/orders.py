@@ -149,10 +149,11 @@ class OrderDesk(Hearing):
         """Return why an order may not leave now, or nothing; its intent is on disk when this returned nothing."""
         adding = order.purpose is Purpose.ENTRY
         try:
-            await self._record.durable(reducing=not adding)
+            await self._kept(work, reducing=not adding)
         except (JournalError, OSError) as error:
-            self._record.alert("the journal does not keep an intent", str(error))
-            return f"the journal does not keep its intent: {error}"
+            why = str(error) or "not in time"
+            self._record.alert("the journal does not keep an intent", why)
+            return f"the journal does not keep its intent: {why}"
         reason = self._in_the_way(work, order)
         if reason := reason or (self._no_turn(order.venue) if adding else await self._turn(work, order.venue)):
             return reason
@@ -163,6 +164,11 @@ class OrderDesk(Hearing):
         if waited > self._terms.entry_ns if adding else self._too_late(work):
             return f"stale: it was decided {waited / NS_PER_S:.3f} s ago"
         return self._risk.may_send(order, work.trade, now)
+
+    async def _kept(self, work: Work, *, reducing: bool) -> None:
+        """Wait until all on record is on disk; for what reduces no longer than for an answer: TimeoutError."""
+        durable = self._record.durable(reducing=reducing)
+        await (answer(durable, self._answer_s(work)) if reducing else durable)
 
     def _in_the_way(self, work: Work, order: Order) -> str:
         """Return which live order of another trade of ours this one would meet, or nothing.
@@ -331,7 +337,7 @@ class OrderDesk(Hearing):
             self._record.intend("order.cancel", order.client_id)
             if order.status in RESTING:
                 leg = self._changed(work, leg, order.moved(OrderStatus.PENDING_CANCEL))
-            await self._record.durable(reducing=True)
+            await self._kept(work, reducing=True)
         except (JournalError, OSError) as error:
             return self._unanswered(work, leg, order, "cancel", error)
         if reason := await self._turn(work, order.venue):

@@ -116,12 +116,12 @@ ORDERS = (
     mutant(
         "an_intent_is_not_waited_for",
         "it is appended, the disk will have it soon",
-        ("            await self._record.durable(reducing=not adding)\n", "            pass\n"),
+        ("            await self._kept(work, reducing=not adding)\n", "            pass\n"),
     ),
     mutant(
         "an_intent_is_kept_after_sending",
         "the answer is written down together with the intent",
-        ("            await self._record.durable(reducing=not adding)\n", "            pass\n"),
+        ("            await self._kept(work, reducing=not adding)\n", "            pass\n"),
         (
             "            report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))\n",
             "            report = await answer(self._venues[order.venue].submit(order), self._answer_s(work))\n"
@@ -133,7 +133,7 @@ ORDERS = (
         "a cancel cannot do any harm",
         (
             "                leg = self._changed(work, leg, order.moved(OrderStatus.PENDING_CANCEL))\n"
-            "            await self._record.durable(reducing=True)",
+            "            await self._kept(work, reducing=True)",
             "                leg = self._changed(work, leg, order.moved(OrderStatus.PENDING_CANCEL))",
         ),
     ),
@@ -141,7 +141,7 @@ ORDERS = (
         "the_disk_failed_and_it_is_sent",
         "a journal that fails is logged, trading goes on",
         (
-            '            return f"the journal does not keep its intent: {error}"',
+            '            return f"the journal does not keep its intent: {why}"',
             "            pass",
         ),
     ),

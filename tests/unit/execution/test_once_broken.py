@@ -10,7 +10,7 @@ import pytest
 
 from arbkit.backtest.mock_platform import Answer, MockFeed, MockPlatform
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.errors import ConfigError, DataError, OrderRejected, OrderStateUnknown, VenueUnavailable
+from arbkit.core.errors import ConfigError, DataError, JournalError, OrderRejected, OrderStateUnknown, VenueUnavailable
 from arbkit.core.model import (
     ExecutionResult,
     ExecutionStrategy,
@@ -31,6 +31,7 @@ from arbkit.execution.supervisor import Supervisor
 from arbkit.history.markets import market_table
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.fold import fold, named_books
+from arbkit.journal.memory import MemoryJournal
 from arbkit.journal.store import JournalFile, kill_path
 from arbkit.metrics import MetricsCollector
 from arbkit.risk.kill_switch import KillFile
@@ -573,3 +574,32 @@ def test_silence_of_a_venue_is_escalated_within_t_hedge_whatever_the_pause_betwe
         await rig.executor._supervisor.stop()
 
     virtual(main())
+
+
+@pytest.mark.parametrize("hedge_s", [1.0, 3.0, 10.0])
+def test_a_disk_that_does_not_answer_is_escalated_within_t_hedge(hedge_s: float) -> None:
+    class Stuck(MemoryJournal):
+        is_stuck = False
+
+        async def durable(self, *, reducing: bool = False) -> None:
+            if self.is_stuck:
+                await asyncio.sleep(2.0)
+                raise JournalError("the disk has not answered for 2 s")
+
+    rig, journal = Rig(config=ExecutionConfig(hedge_timeout_s=hedge_s)), Stuck()
+    executor = ParallelExecutor(rig.venues, rig.feed, rig.risk, rig.config, journal=journal)
+
+    async def refused(_order: Order) -> OrderReport:
+        journal.is_stuck = True
+        raise OrderRejected("not here")
+
+    rig.beta.submit = refused  # type: ignore[method-assign]
+
+    async def main() -> None:
+        result = await executor.execute(await rig.trade(MARKET))
+        assert result.outcome is Outcome.ESCALATED
+        assert result.finished_at - result.started_at <= hedge_s * NS_PER_S
+
+    virtual(main())
+    alerts = [fact for fact in journal.facts if fact.fact == "engine.alert"]
+    assert alerts[0].get("what") == "the journal does not keep an intent"
