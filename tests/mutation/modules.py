@@ -169,6 +169,18 @@ EQUIVALENT: tuple[Same, ...] = (
         "arbkit/risk/state.py",
     ),
     Same(
+        r"(filled|held): Size = Size\(0\).*",
+        r"(filled|held): Size = Size\( ?(1|-1)\).*",
+        "it is counted when it is made, and a default that is not nothing is counted away",
+        "arbkit/core/model.py",
+    ),
+    Same(
+        r"is_final: bool = False.*",
+        r"is_final: bool = True.*",
+        "likewise",
+        "arbkit/core/model.py",
+    ),
+    Same(
         r"self\._move\(order\.book\.name, sign \* order\.side .*",
         r"self\._move\(order\.book\.name, sign // order\.side .*",
         "of ones the quotient is the product, with its sign",

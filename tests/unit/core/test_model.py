@@ -3,6 +3,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from arbkit.core import model
 from arbkit.core.errors import DataError, InvariantViolation
@@ -283,6 +284,70 @@ def test_a_change_of_a_noun_is_a_new_value(noun: type) -> None:
     for field in fields(noun):
         with pytest.raises(FrozenInstanceError):
             setattr(bare, field.name, None)
+
+
+def test_a_change_of_what_moves_in_a_trade_is_a_new_value() -> None:
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
+    made = (fill(1, 1), OrderReport("o", S.OPEN), ORDER, leg, a_trade(leg))
+    structs = {noun for noun in vars(model).values() if isinstance(noun, type) and issubclass(noun, Struct)}
+    assert {type(one) for one in made} == structs - {Struct}
+    for one in made:
+        for name in one.__struct_fields__:
+            with pytest.raises(AttributeError, match="immutable"):
+                setattr(one, name, None)
+
+
+def test_what_follows_from_other_fields_is_counted_whatever_is_given() -> None:
+    assert (ORDER.filled, ORDER.is_final, ORDER.expires) == (0, False, 0)
+    given = replace(ORDER, filled=Size(7), is_final=True)
+    assert (given.filled, given.is_final) == (0, False)
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
+    assert (leg.filled, leg.held) == (0, 0)
+    for wrong in ({"filled": Size(7)}, {"held": Size(7)}):
+        made = replace(leg, **wrong)
+        assert (made.filled, made.held) == (0, 0)
+
+
+def test_books_are_equal_and_shown_by_what_they_are_stated_with() -> None:
+    assert "name" not in repr(BOOK).replace("market_name", "")
+    assert "kalshi:M" not in repr(BOOK)
+    same = Book(0, MARKET, "yes", 1)
+    object.__setattr__(same, "name", "another")
+    assert same == BOOK
+
+
+def test_a_leg_without_one_of_its_orders_has_the_others() -> None:
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
+    for key in "abc":
+        leg = leg.with_order(replace(ORDER, client_id=key))
+    assert [one.client_id for one in leg.without("b").orders] == ["a", "c"]
+    assert leg.without("x").orders == leg.orders
+
+
+def test_what_is_there_as_it_is_makes_no_new_value() -> None:
+    leg = TradeLeg(0, BOOK, Side.BUY, Size(100)).with_order(ORDER)
+    assert leg.with_order(ORDER) is leg
+    trade = a_trade(leg)
+    assert trade.with_leg(leg) is trade
+
+
+@pytest.mark.parametrize(
+    ("kind", "venues", "pair"),
+    [
+        (Kind.COMPLEMENT, ("kalshi", "kalshi"), ""),
+        (Kind.OUTCOMES, ("kalshi", "kalshi", "kalshi"), ""),
+        (Kind.OUTCOMES, ("kalshi", "polymarket"), "kalshi:M|polymarket:M"),
+        (Kind.CROSS_VENUE, ("polymarket", "kalshi"), "kalshi:M|polymarket:M"),
+        (Kind.CROSS_VENUE, ("kalshi", "kalshi"), "kalshi:M"),
+    ],
+)
+def test_a_basket_over_two_venues_rests_on_a_pair_of_markets(kind: Kind, venues: tuple[str, ...], pair: str) -> None:
+    legs = tuple(Book(at, replace(MARKET, venue=venue), "yes", at) for at, venue in enumerate(venues))
+    assert Basket("b", kind, "e", legs, Cash(MICRO), Size(1), Size(1)).pair == pair
+
+
+def test_an_order_rests_when_it_waits_for_others() -> None:
+    assert [tif for tif in TimeInForce if tif.rests] == [TimeInForce.GTC, TimeInForce.GTD]
 
 
 def test_a_market_is_stated_by_the_names_of_its_fields() -> None:
