@@ -17,7 +17,7 @@ from arbkit.chain.gas import GasConfig
 from arbkit.chain.signing import Signer
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ChainError
-from arbkit.core.model import ExecutionResult, ExecutionStrategy, Kind
+from arbkit.core.model import ExecutionResult, ExecutionStrategy, Kind, Order, OrderReport
 from arbkit.core.transaction import Call, Work
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.detection.baskets import baskets
@@ -107,6 +107,12 @@ class TokenVenue(MockPlatform):
         token = CONDITION.yes if known.order.book.outcome == "yes" else CONDITION.no
         self.chain.give(token, known.order.side * shares)
         self.chain.give(COLLATERAL, self.cash - before)
+
+    async def submit(self, order: Order) -> OrderReport:
+        """Judge an order by what the chain says is held: splits and merges are no business of a venue's."""
+        self.cash = await self.balance()
+        self.shares = {book: int(size) for book, size in (await self.positions()).items()}
+        return await super().submit(order)
 
     async def balance(self) -> Cash:
         return Cash(self.chain.held()[0])

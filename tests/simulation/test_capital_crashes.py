@@ -1,0 +1,255 @@
+# ruff: noqa: N802 - fault tests carry the id of the fault
+"""The capital cycle of an engine that is killed again and again, on a chain that fails: nothing twice, nothing lost.
+
+A process dies at any fact, flush, send or order of its own: it does nothing more from there on, and of its journal is left
+what was durable and a piece of what was not. The chain and the venue go on. What holds is asked of the chain's blocks,
+of the books and of a replay of the journal: all three must say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbkit.backtest.loop import SimLoop, run_virtual
+from arbkit.core.model import Outcome
+from arbkit.core.transaction import Fate
+from arbkit.core.units import MICRO, Size
+from arbkit.integration import ArbitrageExecutionEngine
+from arbkit.journal.memory import Fact, MemoryJournal
+from tests.chain.token_chain import CONDITION, KEEPS, NO, PAYS, YES, Cycle
+from tests.figures import Reached
+from tests.rig import START
+
+WORLDS = int(os.environ.get("ARBKIT_CAPITAL_WORLDS", "30"))
+CRASHES = 4  # at most, in one world
+ENOUGH_S = 900.0  # of quiet, for everything to end
+
+
+class Crashed(BaseException):
+    """The process is dead: no code of it goes on, whatever it would catch."""
+
+
+class MortalLoop(SimLoop):
+    """Virtual time in which code of a dead process ends where it stands, and takes nothing else with it."""
+
+    def _turn(self) -> None:
+        with suppress(Crashed):
+            super()._turn()
+
+    def wind_up(self) -> None:
+        for reference in self._failed:
+            task = reference()
+            if task is not None and isinstance(task.exception(), Crashed):
+                continue  # it has been looked at now: no news at the end of the run
+        super().wind_up()
+
+
+class Life:
+    """One process. It ends at its `last` beat; whatever touches the outside after that is stopped."""
+
+    def __init__(self, last: int) -> None:
+        self._left = last
+        self.over = asyncio.Event()
+        self.died_at = ""
+
+    def beat(self, what: str) -> None:
+        """Let one more thing happen, or nothing any more."""
+        if not self.over.is_set():
+            self._left -= 1
+            if self._left > 0:
+                return
+            self.died_at = what
+            self.over.set()
+        raise Crashed(what)
+
+
+class Handle(MemoryJournal):
+    """A process's hand on the journal that all of them share."""
+
+    def __init__(self, facts: list[Fact], life: Life) -> None:
+        super().__init__()
+        self._facts = facts
+        self._life = life
+        self.kept = len(facts)
+
+    def append(self, at: int, fact: str, key: str, **data: object) -> None:
+        if self._life.over.is_set():
+            raise Crashed("append")
+        super().append(at, fact, key, **data)
+        self._life.beat(f"after {fact}")
+
+    async def durable(self, *, reducing: bool = False) -> None:
+        self._life.beat("before a flush")
+        self.kept = len(self._facts)
+        self._life.beat("after a flush")
+
+
+class Mortal:
+    """A process's way to something outside: every call there counts, before it is made and after it was."""
+
+    def __init__(self, of: Any, life: Life, *counted: str) -> None:
+        self._of, self._life, self._counted = of, life, counted
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._of, name)
+        if name not in self._counted:
+            return found
+
+        async def call(*values: Any, **named: Any) -> Any:
+            self._life.beat(f"before {name}")
+            answer = await found(*values, **named)
+            self._life.beat(f"after {name}")
+            return answer
+
+        return call
+
+
+class MortalCycle(Cycle):
+    """A cycle whose processes can be killed."""
+
+    def __init__(self, locks: Path, seed: int) -> None:
+        super().__init__(locks, seed)
+        self.shared: list[Fact] = []
+        self.whole_chain: Any = self.chain
+        self.deaths: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def living(self, life: Life, terms: Any) -> AsyncIterator[ArbitrageExecutionEngine]:
+        self.journal = Handle(self.shared, life)
+        self.chain = Mortal(self.whole_chain, life, "send")  # type: ignore[assignment]
+        try:
+            async with self.account(terms) as capital:
+                venue: Any = Mortal(self.venue, life, "submit", "cancel")
+                self.engine = ArbitrageExecutionEngine(
+                    {"alpha": venue}, self.feed, [self.basket], config=self.config, journal=self.journal, chain=capital
+                )
+                await self.engine.start()
+                yield self.engine
+                await self.engine.stop()
+        finally:
+            self.chain = self.whole_chain
+
+    async def process(self, life: Life, terms: Any, work: str, for_s: float) -> None:
+        async with self.living(life, terms) as engine:
+            if work == "buy":
+                await self.trade("60")
+            elif work == "sell":
+                await engine.sell_both(self.basket, Size(60 * MICRO))
+            await asyncio.sleep(for_s)
+
+    async def until_dead(self, life: Life, terms: Any, work: str, for_s: float) -> bool:
+        """Run a process to its end or its death; tell whether it died. Nothing of a dead one is left running."""
+        before = asyncio.all_tasks()
+        running = asyncio.ensure_future(self.process(life, terms, work, for_s))
+        died = asyncio.ensure_future(life.over.wait())
+        await asyncio.wait((running, died), return_when=asyncio.FIRST_COMPLETED)
+        handle = self.journal
+        dead = life.over.is_set()
+        if dead:
+            left = [task for task in asyncio.all_tasks() if task not in before and task is not died]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            assert isinstance(handle, Handle)
+            del self.shared[self.random.randint(min(handle.kept, len(self.shared)), len(self.shared)) :]
+            self.deaths[life.died_at.partition(" ")[0] + " " + life.died_at.split()[-1]] += 1
+        died.cancel()
+        await asyncio.gather(died, return_exceptions=True)
+        if not dead:
+            await running
+        return dead
+
+
+WORKS = ("buy", "redeem", "sell")
+
+
+def world(locks: Path, seed: int) -> MortalCycle:
+    """Run one world to its end, and hold chain, books and journal against each other."""
+    cycle = MortalCycle(locks, seed)
+    chain, chance = cycle.whole_chain, random.Random(f"capital crashes {seed}")
+    work = WORKS[seed % len(WORKS)]
+    terms = KEEPS if work == "redeem" else PAYS
+    if work == "sell":
+        cycle.venue.set_book(YES, bids=[("0.56", "100")], asks=[("0.60", "100")])
+        cycle.venue.set_book(NO, bids=[("0.50", "100")], asks=[("0.56", "100")])
+    chain.loses_reply, chain.loses_request = chance.choice([0, 0.5]), chance.choice([0, 0.3])
+    chain.drops, chain.hides, chain.lags = chance.choice([0, 0.2]), chance.choice([0, 0.3]), chance.choice([0, 0.5])
+
+    async def main() -> None:
+        async with chain.mining():
+            doing = "sell" if work == "sell" else "buy"
+            for nth in range(chance.randint(1, CRASHES)):
+                life = Life(chance.randint(2, 70 if nth == 0 else 25))
+                traded = [fact for fact in cycle.shared if fact.fact in ("trade.planned", "capital.intent")]
+                await cycle.until_dead(life, terms, "" if traded else doing, chance.uniform(5, 60))
+                if chance.random() < 0.3 and chain.number:
+                    chain.reorganise(chance.randint(1, min(3, chain.number)), back_to_pool=chance.random() < 0.5)
+                if work == "redeem" and chance.random() < 0.5:
+                    chain.payouts[CONDITION.id] = chance.choice([(1, 0), (0, 1), (1, 1)])
+                await asyncio.sleep(chance.uniform(0, 20))
+            chain.loses_reply = chain.loses_request = chain.drops = chain.hides = chain.lags = 0.0
+            if work == "redeem":
+                chain.payouts.setdefault(CONDITION.id, (1, 0))
+            last = Life(10**9)
+            async with cycle.living(last, terms):
+                await asyncio.sleep(ENOUGH_S)
+                cycle.check()
+
+    run_virtual(main(), MortalLoop(START))
+    held_against_the_blocks(cycle)
+    return cycle
+
+
+def held_against_the_blocks(cycle: MortalCycle) -> None:
+    """Every intent took effect once, or not at all and says so; every number of the account belongs to one call."""
+    done = [fact for fact in cycle.shared if fact.fact == "capital.done"]
+    kinds = Counter(fact.key.partition(":")[0] for fact in done if fact.get("fate") == Fate.DONE)
+    assert cycle.whole_chain.merges() == kinds["merge"]
+    assert len({fact.key for fact in done}) == len(done)
+    keys: defaultdict[int, set[str]] = defaultdict(set)
+    for fact in cycle.shared:
+        if fact.fact == "transaction.signed":
+            keys[int(str(fact.get("nonce")))].add(fact.key)
+    assert all(len(names) == 1 for names in keys.values()), keys
+    _, yes, no = cycle.whole_chain.held()
+    outcomes = [fact.get("outcome") for fact in cycle.shared if fact.fact == "trade.done"]
+    if Outcome.ESCALATED not in outcomes:
+        assert (yes, no) == (0, 0), outcomes
+
+
+def told(worlds: Sequence[MortalCycle]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
+    for one in worlds:
+        total += one.deaths
+    return total
+
+
+@pytest.mark.slow
+@pytest.mark.chain_figure
+def test_fault_P2_a_process_that_is_killed_anywhere_in_the_capital_cycle_doubles_and_loses_nothing(
+    tmp_path: Path, reached: Reached
+) -> None:
+    worlds = [world(tmp_path, seed) for seed in range(WORLDS)]
+    deaths = told(worlds)
+    killed = sum(deaths.values())
+    moved = Counter(fact.key.partition(":")[0] for one in worlds for fact in one.shared if fact.fact == "capital.done")
+    reached(
+        "killed in the capital cycle, seeded",
+        f"{killed} kills in {WORLDS} worlds, {moved.total()} intents ended, books = chain = replay in all",
+        "all",
+    )
+    assert killed > WORLDS
+    assert {"before flush", "after flush"} < deaths.keys()
+    assert deaths["before send"] + deaths["after send"] > 0
+    assert min(moved[kind] for kind in ("split", "merge", "redeem")) > WORLDS // 12
+    sold = [fact for one in worlds for fact in one.shared if fact.fact == "fill" and ".split." not in fact.key]
+    assert len(sold) > WORLDS // 2
