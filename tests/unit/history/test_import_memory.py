@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from arbkit.books import meta as m
+from arbkit.history.importers import parquet
 from arbkit.history.quality import QualityReport
 from arbkit.history.store import COLUMN_TYPES, Facts, Spool, write_folder
 from arbkit.history.tape import Rows, forget, pieces
@@ -69,6 +71,18 @@ def test_a_tape_written_from_mapped_columns_is_the_one_written_from_memory(tmp_p
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         found.append((digest, [(path.name, path.read_bytes()) for path in files]))
     assert found[0] == found[1]
+
+
+def test_a_parquet_file_is_not_held_while_it_is_read(tmp_path: Path) -> None:
+    rng, size = np.random.default_rng(0), 0
+    with pq.ParquetWriter(tmp_path / "wide.parquet", pa.schema([("noise", pa.int64())])) as file:
+        for _ in range(40):
+            file.write_table(pa.table({"noise": rng.integers(0, 1 << 62, 65_536)}))
+            size += 8 * 65_536
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in parquet.batches(tmp_path / "wide.parquet", ["noise"])]
+    assert len(held) == 40
+    assert max(held) < size / 4
 
 
 def test_an_hour_that_is_made_up_stands_by_token_and_tells_every_change_on_both(tmp_path: Path) -> None:
