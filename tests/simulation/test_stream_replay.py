@@ -41,11 +41,10 @@ def said(tape: Tape) -> list[tuple[int, tuple[Event, ...]]]:
         *(c.tolist() for c in (rows.ts_recv, rows.book, rows.meta, rows.price, rows.size, rows.ts_venue)), strict=True
     ):
         kind, side = code & m.KIND_MASK, (code & m.SIDE_MASK) >> m.SIDE_SHIFT
-        whole, levels = events.setdefault(book, (False, []))
         if kind == m.KIND_CLEAR:
-            events[book] = whole, levels = True, []
+            events[book] = True, []
         elif kind == m.KIND_LEVEL:
-            levels.append((SIDES[side], price, size))
+            events.setdefault(book, (False, []))[1].append((SIDES[side], price, size))
         if code & m.LAST:
             told: list[Event] = []
             for number, (is_whole, changed) in events.items():
