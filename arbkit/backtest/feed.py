@@ -22,7 +22,8 @@ from arbkit.backtest.scan import opportunity_id
 from arbkit.backtest.scout import Episodes, Scout, forward, open_already, scout_rows
 from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.books.edge import Baskets, Limits, Scratch, basket_arrays, largest_size, scratch
-from arbkit.books.ladder import NEVER, U8, Ladders, copied, slot_of
+from arbkit.books.ladder import NEVER, U8, Ladders, copied
+from arbkit.books.ruler import slot_of
 from arbkit.books.view import LadderView, ladder_view
 from arbkit.books.watch import Columns, Rules, fresh_watch, mark_all
 from arbkit.core.clock import LoopClock
@@ -292,7 +293,7 @@ def _mark_taken(ladders: Ladders, book: Book, side: int, price: int, size: int) 
 
 
 def _take_level(ladders: Ladders, book: int, side: int, price: int, size: int) -> None:
-    slot = int(slot_of(ladders.offset, ladders.price, book, price))
+    slot = int(slot_of(ladders, book, price))
     if slot >= 0:
         there = int(ladders.size[side, slot])
         ladders.taken[side, slot] = min(there, int(ladders.taken[side, slot]) + size)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arbkit.backtest.loop import END
+from arbkit.books.edge import top_edge
 from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied
 from arbkit.books.meta import LAST
 from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from
@@ -24,9 +25,13 @@ def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-u
     message, i = start, start
     while message > 0 and metas[message - 1] & LAST == 0:
         message -= 1
-    while i < stop and at[i] <= until:
-        book, meta, price = np.int64(columns.book[i]), np.int64(metas[i]), np.int64(columns.price[i])
-        apply_row(ladders, at[i], at[i] - venue[i], book, meta, price, columns.size[i], message, hopeful)
+    while i < stop:
+        row = np.uint64(i)
+        now = at[row]
+        if now > until:
+            break
+        book, meta, price = np.int64(columns.book[row]), np.int64(metas[row]), np.int64(columns.price[row])
+        apply_row(ladders, now, now - venue[row], book, meta, price, columns.size[row], message, hopeful)
         i += 1
         if meta & LAST:
             message = i
@@ -59,6 +64,8 @@ def _silenced(ladders, baskets, rules, watch, episodes, now):  # type: ignore[no
 @inlined
 def _judged(ladders, baskets, rules, watch, episodes, k, now, row, room):  # type: ignore[no-untyped-def]
     """Judge basket k at a boundary; return whether it opened just now."""
+    if watch.open[k] == 0 and watch.since[k] == NEVER and top_edge(ladders, baskets, k) < rules.limits.min_edge:
+        return False  # most boundaries: it is shut and stays so, whatever the health of its books
     verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)
     if verdict == OPEN and watch.open[k] == 0:
         if episodes.row[k] < 0 or now - episodes.ended[k] > REARM_NS:

@@ -25,7 +25,8 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, set_level, slot_of
+from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, set_level
+from arbkit.books.ruler import slot_of, slot_used
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -34,6 +35,7 @@ from arbkit.books.meta import (
     KIND_RESOLUTION,
     KIND_STATUS,
     LOWER,
+    LOWER_SHIFT,
     SELLER,
     SIDE_BID,
     SIDE_MASK,
@@ -43,7 +45,7 @@ from arbkit.books.meta import (
 from arbkit.books.meta import (
     CLOSED as MARKET_CLOSED,
 )
-from arbkit.core.compiled import compiled
+from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import MICRO
 
 ORDER = np.dtype(
@@ -130,7 +132,7 @@ def _take_twin(books, book, side, price, size):  # type: ignore[no-untyped-def]
     ladders, twin = books.ladders, books.twin[book]
     if twin < 0:
         return
-    slot = slot_of(ladders.offset, ladders.price, twin, MICRO - price)
+    slot = slot_of(ladders, twin, MICRO - price)
     if slot >= 0:
         there = ladders.taken[1 - side, slot] + size
         ladders.taken[1 - side, slot] = min(there, ladders.size[1 - side, slot])
@@ -140,7 +142,7 @@ def _take_twin(books, book, side, price, size):  # type: ignore[no-untyped-def]
 def unexplained(books, book, side, price, at):  # type: ignore[no-untyped-def]
     """Return (total, 1 if a lower bound, recent fall no print has explained, its ns) of a level; zeros: not there."""
     ladders = books.ladders
-    slot = slot_of(ladders.offset, ladders.price, book, price)
+    slot = slot_of(ladders, book, price)
     if slot < 0:
         return np.int64(0), 0, np.int64(0), np.int64(NEVER)
     fell = books.drop[side, slot] if at - books.drop_at[side, slot] <= EXPLAIN_NS else np.int64(0)
@@ -214,13 +216,24 @@ def _reach(books, orders, count, row, book, side, slot, matches):  # type: ignor
     return n
 
 
-@compiled
+@inlined
 def _explain(books, book, side, price, volume):  # type: ignore[no-untyped-def]
     """Let a print use up the recent fall of the level it traded at."""
     ladders = books.ladders
-    slot = slot_of(ladders.offset, ladders.price, book, price)
+    slot = slot_of(ladders, book, price)
     if slot >= 0 and books.drop[side, slot] > 0:
         books.drop[side, slot] = max(0, books.drop[side, slot] - volume)
+
+
+@inlined
+def _explained(books, book, price, volume, aggressor):  # type: ignore[no-untyped-def]
+    """Let a print use up the recent falls of the level it traded at, on both recorded books of its market."""
+    if aggressor != UNKNOWN_AGGRESSOR:
+        side = 0 if aggressor == SELLER else 1
+        _explain(books, book, side, price, volume)
+        twin = books.twin[book]
+        if twin >= 0:
+            _explain(books, twin, 1 - side, MICRO - price, volume)
 
 
 @compiled
@@ -245,11 +258,7 @@ def _print(books, orders, count, at, row, book, price, volume, aggressor, rule, 
     twin = books.twin[book]
     if count:
         _owe(books, orders, count, at, book, price, volume, aggressor)
-    if aggressor != UNKNOWN_AGGRESSOR:
-        side = 0 if aggressor == SELLER else 1
-        _explain(books, book, side, price, volume)
-        if twin >= 0:
-            _explain(books, twin, 1 - side, MICRO - price, volume)
+    _explained(books, book, price, volume, aggressor)
     n, left = 0, volume
     while left > 0:
         best, through, turned = -1, np.int64(-1), False
@@ -329,26 +338,34 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
     order, plain = columns.order, len(columns.order) == 0
     for i in range(start, stop):
         row = i if plain else order[i]
-        at = columns.at[row]
+        place = np.uint64(row)
+        at = columns.at[place]
         if at > until:
             return i, 0, 1
-        book, meta = np.int64(columns.book[row]), np.int64(columns.meta[row])
-        price, size = np.int64(columns.price[row]), columns.size[row]
-        ours = count if concerns[book] else 0
+        book, meta = np.int64(columns.book[place]), np.int64(columns.meta[place])
+        price, size = np.int64(columns.price[place]), columns.size[place]
+        its = np.uint64(book)
+        ours = count if concerns[its] else 0
         if meta & KIND_MASK == KIND_LEVEL:
-            side = 0 if (meta & SIDE_MASK) >> SIDE_SHIFT == SIDE_BID else 1
-            slot = slot_of(ladders.offset, ladders.price, book, price)
-            before, bound = ladders.size[side, slot], ladders.low[side, slot]
-            set_level(ladders, book, side, slot, size, meta & LOWER != 0, row, hopeful)
-            ladders.seen[book], ladders.alive[ladders.stream[book]], books.set_by[side, slot] = at, at, row
-            if ladders.known[book] == 0:
+            side = ((meta & SIDE_MASK) >> SIDE_SHIFT) - SIDE_BID
+            slot = slot_used(ladders, book, price)
+            one, cell = np.uint64(side), np.uint64(slot)
+            before, bound = ladders.size[one, cell], ladders.low[one, cell]
+            set_level(ladders, book, side, slot, size, (meta & LOWER) >> LOWER_SHIFT, row, hopeful)
+            ladders.seen[its], ladders.alive[np.uint64(ladders.stream[its])], books.set_by[one, cell] = at, at, row
+            if ladders.known[its] == 0:
                 continue
-            if size < before or bound:
-                fell = FAR if bound else before - size  # of a lower bound nobody knows by how much it fell
-                fresh = at - drop_at[side, slot] <= EXPLAIN_NS
-                drop[side, slot] = min(FAR, (drop[side, slot] if fresh else 0) + fell)
-                drop_at[side, slot] = at
+            falls = (size < before) | (bound != 0)  # half of them do: a choice of values, not a branch
+            fell = FAR if bound else before - size  # of a lower bound nobody knows by how much it fell
+            known, since = drop[one, cell], drop_at[one, cell]
+            grown = min(FAR, (known if at - since <= EXPLAIN_NS else 0) + fell)
+            drop[one, cell] = grown if falls else known
+            drop_at[one, cell] = at if falls else since
             n = _queues(books, orders, ours, at, row, book, side, slot, before, rule, matches) if ours else 0
+        elif (meta & KIND_MASK == KIND_PRINT) & (ours == 0):
+            ladders.seen[its], ladders.lag[its], ladders.alive[np.uint64(ladders.stream[its])] = at, 0, at
+            _explained(books, book, price, size, (meta & SIDE_MASK) >> SIDE_SHIFT)
+            n = 0
         else:
             n = _other(books, orders, ours, at, row, book, meta, price, size, rule, hopeful, matches)
         if n > 0:

@@ -15,10 +15,10 @@ import numpy as np
 from arbkit.backtest.feed import RecordedFeed
 from arbkit.backtest.latency import LatencyModel
 from arbkit.backtest.ledger import FeesByBook, Payout
-from arbkit.backtest.loop import END, SimLoop, run_virtual
+from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.backtest.matching import CHUNK_ROWS, Matcher
+from arbkit.backtest.pace import keep_pace
 from arbkit.backtest.queue import rule_of
-from arbkit.backtest.scout import forward
 from arbkit.backtest.simulated_venue import SimulatedVenue
 from arbkit.backtest.tape_views import (
     by_venue,
@@ -29,8 +29,8 @@ from arbkit.backtest.tape_views import (
     unknown_books,
 )
 from arbkit.backtest.terms import grids_by_venue, grids_received, resolutions
-from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened, step
-from arbkit.books.ladder import Ladders, copied
+from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened
+from arbkit.books.ladder import I64, Ladders, copied
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import ConfigError, InvariantViolation
 from arbkit.core.settled import settled
@@ -172,27 +172,39 @@ class Replay:
         self.now = int(tape.rows.ts_recv[0]) if len(tape) else 0  # ns, without the scenario's feed lag
         self.ladders, self.position = unknown_books(tape), 0
         self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
-        self._received, self._by_venue, self._rows = received(tape), by_venue(tape), len(tape)
+        self._received, self._by_venue = received(tape), by_venue(tape)
+        self._quotes: I64 = np.zeros((1, 2, len(tape.markets.books)), np.int64)
         # what `step` asks of resting orders: there are none
         self._nobody = np.zeros(1, ORDER), 0, np.zeros(len(self.books.twin), np.int64), 0, False, np.zeros(1, MATCH)
-        self._forward = settled(forward, self.ladders, self._received, 0, 0, 0, False)
-        self._step = settled(step, self._by_venue, 0, 0, 0, self.books, *self._nobody)
+        self._keep_pace = settled(keep_pace, *self._moving(0), 0, 0, self._quotes)
 
     def forward(self, row: int) -> None:
         """Move to the moment after row `row` was received; the venue has what it had done by then."""
         if not self.position - 1 <= row < len(self.tape):
             raise InvariantViolation(f"row {row} is not between {self.position - 1} and {len(self.tape) - 1}")
-        self._receive(row + 1, END)
         self.now = max(self.now, int(self.tape.rows.ts_recv[row]))
-        self._happen(self.now)
+        self._move(row + 1, 0, self._quotes)
 
     def forward_to(self, ns: int) -> None:
         """Move to a time: everything received by then is known, and everything the venue had done by then."""
         if ns < self.now:
             raise InvariantViolation(f"a replay at {self.now} ns does not go back to {ns}")
-        self._receive(self._rows, ns)
         self.now = ns
-        self._happen(ns)
+        self._move(len(self.tape), 0, self._quotes)
+
+    def quotes(self, every_ns: int, steps: int) -> I64:
+        """Move on by `every_ns` so many times, and return the best prices that a client had received after each.
+
+        Millionths by [step, side, recorded book], -1 where a side is empty; what health a book was in is not told.
+        A book that is a mirror view has none of its own.
+        """
+        if every_ns <= 0:
+            raise InvariantViolation(f"a replay moves on by so many ns, not by {every_ns}")
+        found: I64 = np.zeros((steps, 2, len(self.books.twin)), np.int64)
+        self.now += every_ns
+        self._move(len(self.tape), every_ns, found)
+        self.now += every_ns * (steps - 1)
+        return found
 
     def world(
         self,
@@ -225,17 +237,16 @@ class Replay:
             chunk_rows=chunk_rows,
         )
 
-    def _receive(self, stop: int, until: int) -> None:
-        while self.position < stop:
-            end = min(self.position + CHUNK_ROWS, stop)
-            self.position = self._forward(self.ladders, self._received, self.position, end, until, False)
-            if self.position < end:
-                break
+    def _moving(self, stop: int) -> tuple[object, ...]:
+        """Return where both sides are, as `keep_pace` takes it; the client reads up to row `stop`."""
+        ours = self.ladders, self._received, self.position, stop
+        return *ours, self.books, self._by_venue, self.venue_position, CHUNK_ROWS, self._nobody
 
-    def _happen(self, until: int) -> None:
-        later = 0
-        while self.venue_position < self._rows and not later:
-            end = min(self.venue_position + CHUNK_ROWS, self._rows)
-            self.venue_position, _, later = self._step(
-                self._by_venue, self.venue_position, end, until, self.books, *self._nobody
-            )
+    def _move(self, stop: int, every: int, quotes: I64) -> None:
+        """Move both sides to now, and on by `every` ns while there is room in `quotes`."""
+        made, now = 0, self.now
+        while True:
+            self.position, self.venue_position, steps = self._keep_pace(*self._moving(stop), now, every, quotes[made:])
+            made, now = made + steps, now + steps * every
+            if made == len(quotes):
+                return

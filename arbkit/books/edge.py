@@ -127,13 +127,13 @@ def top_edge(ladders, baskets, k):  # type: ignore[no-untyped-def]
     """
     left = baskets.floor[k]
     for leg in range(baskets.leg[k], baskets.leg[k + 1]):
-        book = baskets.book[leg]
-        home = ladders.home[book]
-        flip = ladders.flip[book]
-        slot = ladders.top[0 if flip else 1, home]
+        book = np.uint64(baskets.book[np.uint64(leg)])
+        home, flip = np.uint64(ladders.home[book]), ladders.flip[book]
+        slot = ladders.top[np.uint64(1 - flip), home]
         if slot < 0:
             return -(MICRO * MICRO)
-        left -= MICRO - ladders.price[slot] if flip else ladders.price[slot]
+        price = ladders.price[np.uint64(slot)]
+        left -= MICRO - price if flip else price
     return left
 
 

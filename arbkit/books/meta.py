@@ -16,6 +16,7 @@ BUYER, SELLER, UNKNOWN_AGGRESSOR = 1, 2, 3  # of prints: who took
 KIND_MASK = 0x0F
 SIDE_SHIFT = 4
 SIDE_MASK = 0x30
+LOWER_SHIFT = 6
 LOWER = 0x40  # the true size is unknown, at least this; on prints: the time is inferred
 LAST = 0x80  # last row of its message: only here is a book a book
 

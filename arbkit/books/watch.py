@@ -197,9 +197,9 @@ def apply_message(ladders, columns, start, stop, message, baskets, rules, watch)
     plain = len(columns.order) == 0
     i, ended = start, 0
     while i < stop and ended == 0:
-        row = i if plain else columns.order[i]
+        row = np.uint64(i if plain else columns.order[i])
         at, book, meta = columns.at[row], np.int64(columns.book[row]), np.int64(columns.meta[row])
-        if at - ladders.alive[ladders.stream[book]] > rules.max_silence:
+        if at - ladders.alive[np.uint64(ladders.stream[np.uint64(book)])] > rules.max_silence:
             mark_all(watch)
         lag, price = at - columns.venue[row], np.int64(columns.price[row])
         apply_row(ladders, at, lag, book, meta, price, columns.size[row], message, rules.hopeful != 0)

@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from benchmarks.peers.tape import traded
 from benchmarks.peers.turns import memory, serve, timed
 
 STEP_NS = 100_000_000
+STEPS = 10_000  # looked at together
 WARM_ROWS = 20_000
 MUCH = 1e9
 LIMITS = RiskLimits(
@@ -88,13 +90,12 @@ def trade(strategy: ExecutionStrategy, tape: Tape) -> dict[str, float]:
 def step_through(tape: Tape) -> dict[str, float]:
     """Keep the client's and the venues' books from the first row to the last, and look at the bests every 100 ms."""
     replay = Replay(tape)
-    at, end, steps, seen = replay.now, int(tape.rows.ts_recv[-1]), 0, 0
-    top = replay.ladders.top
-    while at < end:
-        at = min(at + STEP_NS, end)
-        replay.forward_to(at)
-        seen += int(top[0, 0]) + int(top[1, 0])
-        steps += 1
+    left, seen = ceil((int(tape.rows.ts_recv[-1]) - replay.now) / STEP_NS), 0
+    steps = left
+    while left:
+        part = min(left, STEPS)
+        seen += int(replay.quotes(STEP_NS, part).sum())
+        left -= part
     return {"steps": steps, "seen": seen}
 
 

@@ -1,0 +1,37 @@
+"""Moving the client's and the venues' books along a tape together, step by step: the compiled half of `Replay`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arbkit.backtest.scout import forward
+from arbkit.backtest.venue_books import step
+from arbkit.core.compiled import compiled
+
+NONE = -1  # in place of a best price
+
+
+@compiled
+def keep_pace(ladders, received, position, stop, books, happened, venue_position, most, nobody, first, every, quotes):  # type: ignore[no-untyped-def]
+    """Move both sides to `first` ns, and every `every` ns further as long as there is room in `quotes`.
+
+    The client reads rows up to place `stop`. Each step fills one place of `quotes`, [steps, sides, books], with the
+    best prices as received. Returns both positions and the steps made: fewer than there is room for after `most` rows,
+    with which the next call goes on.
+    """
+    here, there = min(position + most, stop), min(venue_position + most, len(happened.at))
+    plain = len(happened.order) == 0
+    for n in range(len(quotes)):
+        now = first + n * every
+        position = forward(ladders, received, position, here, now, False)
+        venue_position, _, _ = step(happened, venue_position, there, now, books, *nobody)
+        if position == here < stop and received.at[position] <= now:
+            return position, venue_position, n
+        if venue_position == there < len(happened.at):
+            if happened.at[venue_position if plain else happened.order[venue_position]] <= now:
+                return position, venue_position, n
+        for side in range(2):
+            for book in range(quotes.shape[2]):
+                slot = ladders.top[side, book]
+                quotes[n, side, book] = ladders.price[slot] if slot >= 0 else NONE
+    return position, venue_position, len(quotes)
