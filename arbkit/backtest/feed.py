@@ -22,7 +22,7 @@ from arbkit.backtest.scan import opportunity_id
 from arbkit.backtest.scout import Episodes, Scout, forward, open_already, scout_rows
 from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.books.edge import Baskets, Limits, Scratch, basket_arrays, largest_size, scratch
-from arbkit.books.ladder import NEVER, U8, Ladders, copied
+from arbkit.books.ladder import NEVER, U8, Ladders, copied, take_over
 from arbkit.books.ruler import slot_of
 from arbkit.books.view import LadderView, ladder_view
 from arbkit.books.watch import Columns, Rules, fresh_watch, mark_all
@@ -35,6 +35,7 @@ from arbkit.core.units import MICRO, Cash, Size
 from arbkit.fees import FeeRule, rule
 
 CHUNK_ROWS = 100_000  # rows per compiled call: below 50 ms, so that Ctrl-C works
+COPYING_ROWS, SLOTS_A_ROW = 250, 8  # copying all books takes as long as so many rows, and one more for so many slots
 EVERYTHING = Size(10**13)  # ten million shares: what an engine may trade is the engine's to say
 NO_BOUND = 2**60
 FINE_GRID = Grid.of_tick("0.0001")  # of a market whose tick is unknown: its venue refuses nothing for it either
@@ -84,6 +85,7 @@ class RecordedFeed:
         self._both, self._silence, self._settle, self._hopeful = both_clocks, max_silence, settle, hopeful
         self._grids, self._lag = grids or {}, lag
         self._clock = LoopClock()
+        self._copying = COPYING_ROWS + len(ladders.price) // SLOTS_A_ROW  # rows that take longer than a copy
         self._forward = settled(forward, ladders, columns, 0, 0, 0, hopeful)
         self._question: _Question | None = None
         self._scout: Scout | None = None
@@ -163,7 +165,7 @@ class RecordedFeed:
             raise InvariantViolation("there is nothing to wake anybody for")
         (now, k), question, scout = self._hit, self._question, self._scout
         self._hit = self._before = None
-        self._move_to(scout.position)
+        self._follow(scout)
         self._held = now
         found = self._opportunity(question, scout, k, now) if k >= 0 else None
         if not self._waiter.done():
@@ -191,10 +193,15 @@ class RecordedFeed:
             self.position = self._forward(self.ladders, self._columns, self.position, stop, now, self._hopeful)
         self._held = now
 
-    def _move_to(self, position: int) -> None:
-        while self.position < position:
-            stop = min(self.position + CHUNK_ROWS, position)
-            self.position = self._forward(self.ladders, self._columns, self.position, stop, END, self._hopeful)
+    def _follow(self, scout: Scout) -> None:
+        """Bring the client to where the scout is, whose books at any place are the client's at that place."""
+        if scout.position - self.position > self._copying:
+            take_over(self.ladders, scout.ladders)
+            self.position = scout.position
+        while self.position < scout.position:
+            self.position = self._forward(
+                self.ladders, self._columns, self.position, scout.position, END, self._hopeful
+            )
 
     def _asked(self, baskets: Sequence[Basket], min_edge: Cash) -> _Question:
         """Return the question in compiled form; it and the scout are kept while the baskets are among the known."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from arbkit.backtest.scout import forward
 from arbkit.backtest.venue_books import step
 from arbkit.core.compiled import compiled
@@ -19,16 +17,17 @@ def keep_pace(ladders, received, position, stop, books, happened, venue_position
     best prices as received. Returns both positions and the steps made: fewer than there is room for after `most` rows,
     with which the next call goes on.
     """
-    here, there = min(position + most, stop), min(venue_position + most, len(happened.at))
-    plain = len(happened.order) == 0
+    rows, plain = len(happened.at), len(happened.order) == 0
+    here, there = min(position + most, stop), min(venue_position + most, rows)
     for n in range(len(quotes)):
         now = first + n * every
         position = forward(ladders, received, position, here, now, False)
         venue_position, _, _ = step(happened, venue_position, there, now, books, *nobody)
         if position == here < stop and received.at[position] <= now:
             return position, venue_position, n
-        if venue_position == there < len(happened.at):
-            if happened.at[venue_position if plain else happened.order[venue_position]] <= now:
+        if venue_position == there < rows:
+            row = venue_position if plain else happened.order[venue_position]
+            if happened.at[row] <= now:
                 return position, venue_position, n
         for side in range(2):
             for book in range(quotes.shape[2]):

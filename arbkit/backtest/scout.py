@@ -18,7 +18,7 @@ from arbkit.core.units import NS_PER_S
 REARM_NS = NS_PER_S  # a basket that opens again within it continues its episode (design, section 2)
 
 
-@compiled
+@inlined
 def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
     """Apply rows start..stop as received, up to `until` ns; return the next."""
     at, venue, metas = columns.at, columns.venue, columns.meta

@@ -26,7 +26,6 @@ from arbkit.backtest.queue import (
     traded_at,
 )
 from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, set_level
-from arbkit.books.ruler import slot_of, slot_used
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -45,6 +44,7 @@ from arbkit.books.meta import (
 from arbkit.books.meta import (
     CLOSED as MARKET_CLOSED,
 )
+from arbkit.books.ruler import slot_of, slot_used
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import MICRO
 
@@ -327,7 +327,7 @@ def _other(books, orders, count, at, row, book, meta, price, size, rule, hopeful
     return 0
 
 
-@compiled
+@inlined
 def step(columns, start, stop, until, books, orders, count, concerns, rule, hopeful, matches):  # type: ignore[no-untyped-def]
     """Apply rows start..stop of the venue's order, up to time `until`; stop behind the first that matches.
 

@@ -164,11 +164,12 @@ def _refuse_unknown(scenario: Scenario, venues: Collection[str]) -> None:
 class Replay:
     """The books of a tape, moved forward from decision to decision; `world` forks them.
 
-    `fees` are dated rules by book, None where they are not known. Moves only forward.
+    `fees` are dated rules by book, None where they are not known. Moves only forward, whatever `chunk_rows` in the
+    same way.
     """
 
-    def __init__(self, tape: Tape, fees: FeesByBook | None = None) -> None:
-        self.tape, self.fees = tape, fees
+    def __init__(self, tape: Tape, fees: FeesByBook | None = None, *, chunk_rows: int = CHUNK_ROWS) -> None:
+        self.tape, self.fees, self._chunk = tape, fees, chunk_rows
         self.now = int(tape.rows.ts_recv[0]) if len(tape) else 0  # ns, without the scenario's feed lag
         self.ladders, self.position = unknown_books(tape), 0
         self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
@@ -240,7 +241,7 @@ class Replay:
     def _moving(self, stop: int) -> tuple[object, ...]:
         """Return where both sides are, as `keep_pace` takes it; the client reads up to row `stop`."""
         ours = self.ladders, self._received, self.position, stop
-        return *ours, self.books, self._by_venue, self.venue_position, CHUNK_ROWS, self._nobody
+        return *ours, self.books, self._by_venue, self.venue_position, self._chunk, self._nobody
 
     def _move(self, stop: int, every: int, quotes: I64) -> None:
         """Move both sides to now, and on by `every` ns while there is room in `quotes`."""

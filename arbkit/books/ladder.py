@@ -27,10 +27,12 @@ from arbkit.books.meta import (
     SIDE_MASK,
     SIDE_SHIFT,
 )
-from arbkit.books.ruler import I32, I64, measured, slot_used
+from arbkit.books.ruler import measured, slot_used
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import MICRO
 
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
 
 BID, ASK = 0, 1  # sides inside the arrays
@@ -86,10 +88,18 @@ def fresh(offset: I64, price: npt.NDArray[np.int32], stream: I64, home: I64, fli
     )
 
 
+MOVING = ("size", "low", "taken", "top", "known", "gapped", "status", "seen", "lag", "message", "alive")
+
+
 def copied(ladders: Ladders) -> Ladders:
     """Return an independent copy; what never changes is shared."""
-    moving = ("size", "low", "taken", "top", "known", "gapped", "status", "seen", "lag", "message", "alive")
-    return ladders._replace(**{name: getattr(ladders, name).copy() for name in moving})
+    return ladders._replace(**{name: getattr(ladders, name).copy() for name in MOVING})
+
+
+def take_over(ladders: Ladders, other: Ladders) -> None:
+    """Make ladders equal to others of the same tape, in place."""
+    for name in MOVING:
+        getattr(ladders, name)[...] = getattr(other, name)
 
 
 @inlined

@@ -34,5 +34,7 @@ def test_a_price_is_found_where_it_stands_and_no_other_is(books: list[set[int]],
 
 def test_the_table_of_a_book_grows_with_its_prices_however_they_stand() -> None:
     close_together = [1, *range(500_000, 501_000), 999_999]
-    ladders = fresh(np.array([0, len(close_together)]), np.array(close_together, np.int32), *[np.zeros(1, np.int64)] * 3)
+    ladders = fresh(
+        np.array([0, len(close_together)]), np.array(close_together, np.int32), *[np.zeros(1, np.int64)] * 3
+    )
     assert len(ladders.table) <= 9 * len(close_together)

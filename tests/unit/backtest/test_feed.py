@@ -373,6 +373,61 @@ def test_a_replay_gives_the_same_world_as_a_fresh_one_at_the_same_place() -> Non
             assert (mine == other).all()
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 3, 1_000])
+def test_quotes_at_even_steps_are_the_bests_of_the_books_stopped_at_each(chunk_rows: int) -> None:
+    builder = pair()
+    for n in range(60):
+        builder.level(10 * (n + 1), ASK, 50 + n % 5, n % 7, book=2 * (n % 2), venue=10 * (n + 1) - n % 9)
+    tape = builder.tape()
+    stepping, stopped = Replay(tape, chunk_rows=chunk_rows), Replay(tape)
+    start, seen = stepping.now, []
+    for found in (stepping.quotes(7 * NS_PER_MS, steps) for steps in (40, 0, 55)):
+        seen += found.tolist()
+    for step, quotes in enumerate(seen, 1):
+        stopped.forward_to(start + step * 7 * NS_PER_MS)
+        top, price = stopped.ladders.top.tolist(), stopped.ladders.price.tolist()
+        assert quotes == [[price[slot] if slot >= 0 else -1 for slot in side] for side in top]
+    assert len({tuple(quotes[1]) for quotes in seen}) == 5
+    assert (stepping.position, stepping.venue_position) == (stopped.position, stopped.venue_position)
+    assert stepping.now == stopped.now
+    for mine, other in zip(stepping.books.ladders, stopped.books.ladders, strict=True):
+        assert (mine == other).all()
+
+
+def test_a_replay_does_not_step_backwards() -> None:
+    with pytest.raises(InvariantViolation, match="not by 0"):
+        Replay(pair().tape()).quotes(0, 1)
+
+
+def test_a_client_far_behind_takes_over_the_books_that_it_would_have_read() -> None:
+    """Beside it a client that looks at every step, and so reads row by row; a fill in between is taken from both."""
+    builder = pair()
+    for n in range(900):
+        builder.level(300 + n, ASK, 50 + n % 5, 1 + n % 7)
+    tape = builder.level(1_300, ASK, 49, 6).mark(2_000).tape()
+    books = []
+    for looks in (False, True):
+        replay = Replay(tape)
+        replay.forward(5)
+        here = replay.world(Scenario(), "test")
+
+        async def main(here: World = here, looks: bool = looks) -> None:
+            order = Order("o", here.books[0], Side.BUY, cents(55), shares(4), TimeInForce.FAK)
+            assert (await here.venues["venue"].submit(order)).fills
+            waiting = asyncio.ensure_future(here.feed.when([basket(tape)], EDGE))
+            while looks and not waiting.done():
+                await asyncio.sleep(0.001)
+                here.feed.view(here.books[0])
+            assert await waiting is not None
+
+        run(here, main)
+        books.append((here.feed.position, here.feed.ladders))
+    (jumped, mine), (read, other) = books
+    assert jumped == read > 600
+    for column, theirs in zip(mine, other, strict=True):
+        assert (column == theirs).all()
+
+
 def test_worlds_leave_no_trace_in_the_replay_and_in_each_other() -> None:
     tape = pair().tape()
     replay = Replay(tape)
