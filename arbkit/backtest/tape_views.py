@@ -16,6 +16,7 @@ from arbkit.books.ladder import I64, Ladders, fresh
 from arbkit.books.meta import KIND_MASK, KIND_PRINT
 from arbkit.books.watch import Columns, read_only
 from arbkit.core.model import MarketTable
+from arbkit.history.tape import PIECE, forget
 
 if TYPE_CHECKING:
     from arbkit.history.tape import Tape
@@ -56,11 +57,16 @@ def received_later(tape: Tape, feed_ns: int) -> Columns:
     return columns._replace(at=read_only(tape.rows.ts_recv + feed_ns))
 
 
+def _rises(at: I64) -> bool:
+    return bool(np.all(at[1:] >= at[:-1]))
+
+
 @once
 def by_venue(tape: Tape) -> Columns:
     """Return the rows in the order of the venues' clocks; rows of one instant stay as recorded."""
     at = tape.venue_time
-    ordered = len(at) < 2 or bool(np.all(at[1:] >= at[:-1]))
+    ordered = all(_rises(at[first : first + PIECE + 1]) for first in range(0, len(at), PIECE))
+    forget(tape.rows)
     order = np.empty(0, np.int64) if ordered else np.argsort(at, kind="stable").astype(np.int64)
     return _columns(tape, at, order)
 

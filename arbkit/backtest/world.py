@@ -34,12 +34,14 @@ from arbkit.books.ladder import I64, Ladders, copied
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import ConfigError, InvariantViolation
 from arbkit.core.settled import settled
+from arbkit.history.tape import forget
 
 if TYPE_CHECKING:
     from arbkit.backtest.scenario import Scenario
     from arbkit.history.tape import Tape
 
 T = TypeVar("T")
+KEPT_ROWS = 1 << 18  # of a mapped tape: 8 MB of what was read stay in memory, not all of it
 
 
 class World:
@@ -174,6 +176,7 @@ class Replay:
         self.ladders, self.position = unknown_books(tape), 0
         self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
         self._received, self._by_venue = received(tape), by_venue(tape)
+        self._forgotten = 0  # rows read whose memory was given back
         self._quotes: I64 = np.zeros((1, 2, len(tape.markets.books)), np.int64)
         # what `step` asks of resting orders: there are none
         self._nobody = np.zeros(1, ORDER), 0, np.zeros(len(self.books.twin), np.int64), 0, False, np.zeros(1, MATCH)
@@ -249,5 +252,8 @@ class Replay:
         while True:
             self.position, self.venue_position, steps = self._keep_pace(*self._moving(stop), now, every, quotes[made:])
             made, now = made + steps, now + steps * every
+            if self.position - self._forgotten >= KEPT_ROWS:
+                forget(self.tape.rows)
+                self._forgotten = self.position
             if made == len(quotes):
                 return

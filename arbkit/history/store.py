@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -300,12 +301,18 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     )
 
 
-def _ladders(file: Path, n_books: int) -> Ladders:
+def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return what is in one Parquet file; `read_table` would import pandas and the reading of whole folders for it."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(file)
-    counts = np.bincount(table.column("book").to_numpy(), minlength=n_books)
-    return Ladders(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), table.column("price").to_numpy())
+    with pq.ParquetFile(file) as opened:
+        return opened.read(columns)
+
+
+def _ladders(file: Path, n_books: int) -> Ladders:
+    table = _read(file)
+    counts = np.bincount(_numbers(table.column("book")), minlength=n_books)
+    return Ladders(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), _numbers(table.column("price")))
 
 
 def inside(folder: Path, file: Path) -> Path:
@@ -354,9 +361,7 @@ def _guarded(file: Path, read: Callable[[Path], T]) -> T:
 
 
 def _markets(file: Path, document: dict[str, Any]) -> MarketTable:
-    import pyarrow.parquet as pq
-
-    texts = pq.read_table(file, columns=["market"]).column("market").to_pylist()
+    texts = _read(file, ["market"]).column("market").to_pylist()
     plain = [json.loads(text) for text in texts]
     if not all(type(book) is int and 0 <= book < 2 * len(plain) for book in document["recorded"]):
         raise ValueError("`recorded` in tape.json names a book that is none")
@@ -377,7 +382,7 @@ def _rows(folder: Path, n: int) -> Rows:
         if len(rows.ts_recv) != n:
             raise DataError(f"{replay}: holds {len(rows.ts_recv)} rows, tape.json says {n}")
         return rows
-    tables = [_guarded(file, pq.read_table) for file in files]
+    tables = [_guarded(file, _read) for file in files]
     if not tables:
         return Rows(*(np.empty(0, dtype) for dtype in COLUMN_TYPES))
     import pyarrow as pa
@@ -388,16 +393,35 @@ def _rows(folder: Path, n: int) -> Rows:
 def _mapped(file: Path) -> Rows:
     import pyarrow as pa
 
-    with pa.memory_map(str(file)) as source:
-        return _columns(pa.ipc.open_file(source).read_all())
+    with file.open("rb") as opened:
+        held = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)  # Python's own, whose pages `forget` gives back
+    source = pa.py_buffer(held)
+    columns = _columns(pa.ipc.open_file(pa.BufferReader(source)).read_all())
+    return Rows(*(_within(held, column) for column in columns))
+
+
+def _within(held: mmap.mmap, column: np.ndarray) -> np.ndarray:
+    """Return a column as a view of the mapped file that it stands in; one that was put together is its own."""
+    at = column.ctypes.data - np.frombuffer(held, np.uint8).ctypes.data
+    if not 0 <= at < len(held):
+        return column
+    return np.frombuffer(held, column.dtype, len(column), at)
 
 
 def _columns(table: pa.Table) -> Rows:
     if table.column_names != list(Rows._fields):
         raise DataError(f"has the columns {', '.join(table.column_names)}")
-    return Rows(*(_whole(table.column(name)) for name in Rows._fields))
+    return Rows(*(_numbers(table.column(name)) for name in Rows._fields))
 
 
-def _whole(column: pa.ChunkedArray) -> np.ndarray:
-    found: np.ndarray = column.chunk(0).to_numpy(zero_copy_only=True) if column.num_chunks == 1 else column.to_numpy()
-    return found
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of whole numbers, not copied if it is in one piece; `to_numpy` would import pandas for it."""
+    if column.null_count:
+        raise ValueError("a number is missing")
+    dtype = np.dtype(str(column.type))
+    parts = [
+        np.frombuffer(part.buffers()[1], dtype, len(part), part.offset * dtype.itemsize)
+        for part in column.chunks
+        if len(part)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])

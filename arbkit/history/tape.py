@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -295,15 +295,15 @@ def pieces(rows: Rows, overlap: int = 0) -> Iterator[tuple[int, Rows]]:
         forget(rows)
 
 
-def forget(rows: Rows) -> None:
-    """Give back the memory of columns that are mapped from files of an import: what was read counts as ours till then.
+def forget(columns: Iterable[np.ndarray]) -> None:
+    """Give back the memory of columns that are mapped from files: what was read counts as ours till then.
 
     The files stay in the system's own cache; other columns are left alone, as all are where the system cannot do it.
     """
-    for column in rows:
+    for column in columns:
         base: object = column
-        while isinstance(base, np.ndarray):
-            base = base.base
+        while isinstance(base, np.ndarray | memoryview):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
         if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             base.madvise(mmap.MADV_DONTNEED)
 
