@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from arbkit.analysis.gathering import Gathered, gather
 from arbkit.analysis.intervals import Floats
 from arbkit.analysis.raw import Raw, RawCell, groups
 from arbkit.core.model import ExecutionStrategy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUEUES = ("through", "trade-only", "risk-averse", "power", "pro-rata", "front")  # the most cautious first
 _CAUTION = {**{rule: place for place, rule in enumerate(QUEUES)}, "cautious": 0, "hopeful": 1}
@@ -38,6 +40,8 @@ def queue_table(raw: Raw) -> pd.DataFrame:
     One row per strategy, latency and model ("queue, consumption"), the most cautious model first. Only strategies and
     latencies that were run under more than one model, with the seeds they have in common. Empty when there are none.
     """
+    import pandas as pd  # the workers of a sweep read this module and make no frames
+
     found = []
     for (strategy, latency_ms), mine in groups([*raw.cells, *raw.sensitivity]).items():
         known = sorted({(cell.queue, cell.consumption) for cell in mine}, key=caution)

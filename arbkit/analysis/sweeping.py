@@ -9,8 +9,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from arbkit.analysis.attempt_table import tabulate
-from arbkit.analysis.comparison import table_of
-from arbkit.analysis.definitions import labels
 from arbkit.analysis.gathering import gathered
 from arbkit.analysis.progress import Bar
 from arbkit.analysis.question import Question, ask
@@ -155,7 +153,10 @@ def _opened(path: str, digest: str) -> Tape:
 def _table(
     names: tuple[str, ...], found: Sequence[Point], jobs: Sequence[Job], questions: Sequence[Question], done: Done
 ) -> pd.DataFrame:
-    import pandas as pd
+    import pandas as pd  # here, so that a worker, which makes no frames, starts without it
+
+    from arbkit.analysis.comparison import table_of
+    from arbkit.analysis.definitions import labels
 
     made: list[pd.DataFrame] = []
     values: list[tuple[object, ...]] = []
