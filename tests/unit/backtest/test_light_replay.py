@@ -58,5 +58,6 @@ def test_a_replay_gives_back_the_memory_of_the_mapped_rows_that_it_has_read(long
     before = mapped_kb()
     replay.forward(N - 1)
     assert mapped_kb() - before < 15_000
-    assert [int(column.max()) for column in tape.rows][0] == START + (N - 1) * 1_000  # read again where asked for
+    last = [int(column.max()) for column in tape.rows]  # read again where it is asked for
+    assert last[:2] == [START + (N - 1) * 1_000] * 2
     assert mapped_kb() - before > 25_000
