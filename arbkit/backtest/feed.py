@@ -24,7 +24,7 @@ from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.books.edge import Baskets, Limits, Scratch, basket_arrays, largest_size, scratch
 from arbkit.books.ladder import NEVER, U8, Ladders, copied, take_over
 from arbkit.books.ruler import slot_of
-from arbkit.books.view import LadderView, ladder_view
+from arbkit.books.view import LadderView, ladder_view, shown_of
 from arbkit.books.watch import Columns, Rules, fresh_watch, mark_all
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import InvariantViolation
@@ -87,6 +87,9 @@ class RecordedFeed:
         self._clock = LoopClock()
         self._copying = COPYING_ROWS + len(ladders.price) // SLOTS_A_ROW  # rows that take longer than a copy
         self._forward = settled(forward, ladders, columns, 0, 0, 0, hopeful)
+        self._shown = shown_of(ladders)
+        self._views: dict[int, LadderView] = {}  # made at one instant, before anything else was read or taken
+        self._viewed = (start, position)
         self._question: _Question | None = None
         self._scout: Scout | None = None
         self._before: Scout | None = None  # the scout as it was before it ran ahead of orders that may still fill
@@ -99,15 +102,22 @@ class RecordedFeed:
         """Return the book as received now, less what we took as far as we know of it."""
         now = self._clock.now()
         self._read(now)
+        if self._viewed != (now, self.position):
+            self._viewed = now, self.position
+            self._views.clear()
+        if (known := self._views.get(book.index)) is not None:
+            return known
         rule = rule_at(self._fees, book, now)
-        return ladder_view(
+        found = self._views[book.index] = ladder_view(
             self.ladders,
             book,
             now,
             max_silence=self._silence,
             grid=grid_of(book, now - self._lag, self._grids) or FINE_GRID,
             fees=NO_FEES if rule is None else rule,
+            shown=self._shown,
         )
+        return found
 
     def distrust(self, book: Book, why: str) -> None:
         """Do nothing: a recording has no other terms than it shows."""
@@ -176,6 +186,7 @@ class RecordedFeed:
         now = self._clock.now()
         self._read(now)
         _mark_taken(self.ladders, book, side, price, size)
+        self._views.clear()
         if self._scout is not None and self._question is not None:
             self._catch_up(self._question, now)
             self._before = None

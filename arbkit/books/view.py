@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from arbkit.core.compiled import compiled
 from arbkit.core.grid import Grid
 from arbkit.core.model import Book, Health, Level
 from arbkit.core.ports import Fees
+from arbkit.core.settled import settled
 from arbkit.core.units import MICRO, Price, Size
 
 
@@ -25,17 +26,31 @@ class LadderView:
     grid: Grid
     fees: Fees
     at: int
-    _bids: I64
-    _asks: I64
+    _bids: I64 | Sequence[Level]  # rows as compiled code told them, until somebody asks for levels
+    _asks: I64 | Sequence[Level]
 
     def bids(self) -> Sequence[Level]:
-        return _levels(self._bids)
+        if isinstance(self._bids, np.ndarray):
+            self._bids = _levels(self._bids)
+        return self._bids
 
     def asks(self) -> Sequence[Level]:
-        return _levels(self._asks)
+        if isinstance(self._asks, np.ndarray):
+            self._asks = _levels(self._asks)
+        return self._asks
 
 
-def ladder_view(ladders: Ladders, book: Book, now: int, *, max_silence: int, grid: Grid, fees: Fees) -> LadderView:
+Shown = Callable[[Ladders, int, int, int, I64], tuple[int, int, int]]
+
+
+def shown_of(ladders: Ladders) -> Shown:
+    """Return what `ladder_view` takes as `shown` for these ladders: the types of their arrays are asked for here."""
+    return settled(_shown, ladders, 0, 0, 0, np.empty((2, 1, 3), np.int64))
+
+
+def ladder_view(
+    ladders: Ladders, book: Book, now: int, *, max_silence: int, grid: Grid, fees: Fees, shown: Shown | None = None
+) -> LadderView:
     """Return a book as it stands in the ladders at `now` ns, less what we took ourselves.
 
     The book of a market of which only the other outcome is recorded is read off that one: bids are its asks, prices
@@ -43,7 +58,7 @@ def ladder_view(ladders: Ladders, book: Book, now: int, *, max_silence: int, gri
     """
     home = int(ladders.home[book.index])
     room = np.empty((2, int(ladders.offset[home + 1] - ladders.offset[home]), 3), np.int64)
-    n_bids, n_asks, code = _shown(ladders, book.index, now, max_silence, room)
+    n_bids, n_asks, code = (shown or shown_of(ladders))(ladders, book.index, now, max_silence, room)
     at, bids, asks = int(ladders.seen[home]), room[BID, :n_bids].copy(), room[ASK, :n_asks].copy()
     return LadderView(book, NAMES[code], grid, fees, at, bids, asks)
 

@@ -66,6 +66,22 @@ def test_a_row_is_seen_when_it_was_received_and_not_when_it_happened() -> None:
     run(here, main)
 
 
+def test_a_view_holds_for_its_instant_until_shares_of_it_are_known_to_be_ours() -> None:
+    here = world(pair().level(100, ASK, 52, 3).mark(200), row=5)
+
+    async def main() -> None:
+        first = here.feed.view(here.books[0])
+        assert here.feed.view(here.books[0]) is first
+        here.feed.take(here.books[0], Side.BUY, cents(55), shares(4))
+        assert asks(here) == [(55, 6)]
+        assert first.asks()[0].size == shares(10)
+        await asyncio.sleep(0.1)
+        assert asks(here) == [(52, 3), (55, 6)]
+        assert here.feed.view(here.books[0]).at == ms(100)
+
+    run(here, main)
+
+
 def test_feed_lag_comes_on_top_and_moves_the_clock_of_the_client() -> None:
     here = world(pair().level(100, ASK, 52, 3), row=5, feed_ms=30)
 
