@@ -21,7 +21,8 @@ back; nothing is entered for a second after a trade. In the makers' feed a selle
 whole or not at all under every model; it is a tenth as long as the takers', with a trade in 59 rows (`LONG=1`: as long).
 
 Ours is `ArbitrageExecutionEngine` on the simulated venue: preflight checks, risk, a journal in memory, metrics, own
-impact, and books as received apart from the venue's own. {peers}
+impact, and books as received apart from the venue's own. A *replay* steps 100 ms at a time in compiled code on both
+sides: theirs is a strategy compiled by numba, ours `Replay.quotes`, which tells the bests of every step. {peers}
 """
 TOLD = {
     HFT: "runs a strategy compiled by numba that waits for the next row (`wait_next_feed`), on vectors of price levels, "
