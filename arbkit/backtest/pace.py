@@ -5,16 +5,19 @@ from __future__ import annotations
 from arbkit.backtest.scout import forward
 from arbkit.backtest.venue_books import step
 from arbkit.core.compiled import compiled
+from arbkit.core.units import MICRO
 
 NONE = -1  # in place of a best price
 
 
 @compiled
-def keep_pace(ladders, received, position, stop, books, happened, venue_position, most, nobody, first, every, quotes):  # type: ignore[no-untyped-def]
+def keep_pace(
+    ladders, received, position, stop, books, happened, venue_position, most, nobody, first, every, asked, quotes
+):  # type: ignore[no-untyped-def]
     """Move both sides to `first` ns, and every `every` ns further as long as there is room in `quotes`.
 
-    The client reads rows up to place `stop`. Each step fills one place of `quotes`, [steps, sides, books], with the
-    best prices as received. Returns both positions and the steps made: fewer than there is room for after `most` rows,
+    The client reads rows up to place `stop`. Each step fills one place of `quotes`, [steps, sides, asked], with the
+    best prices as received of the books `asked` for, each in its own outcome's scale. Returns both positions and the steps made: fewer than there is room for after `most` rows,
     with which the next call goes on.
     """
     rows, plain = len(happened.at), len(happened.order) == 0
@@ -29,8 +32,11 @@ def keep_pace(ladders, received, position, stop, books, happened, venue_position
             row = venue_position if plain else happened.order[venue_position]
             if happened.at[row] <= now:
                 return position, venue_position, n
-        for side in range(2):
-            for book in range(quotes.shape[2]):
-                slot = ladders.top[side, book]
-                quotes[n, side, book] = ladders.price[slot] if slot >= 0 else NONE
+        for place in range(len(asked)):
+            book = asked[place]
+            flip = ladders.flip[book]
+            for side in range(2):
+                slot = ladders.top[1 - side if flip else side, ladders.home[book]]
+                price = ladders.price[slot] if slot >= 0 else NONE
+                quotes[n, side, place] = MICRO - price if flip and slot >= 0 else price
     return position, venue_position, len(quotes)

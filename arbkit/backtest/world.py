@@ -7,7 +7,7 @@ cheaply: a comparison makes one pass, whatever the number of strategies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -38,6 +38,7 @@ from arbkit.history.tape import forget
 
 if TYPE_CHECKING:
     from arbkit.backtest.scenario import Scenario
+    from arbkit.core.model import Book
     from arbkit.history.tape import Tape
 
 T = TypeVar("T")
@@ -177,36 +178,37 @@ class Replay:
         self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
         self._received, self._by_venue = received(tape), by_venue(tape)
         self._forgotten = 0  # rows read whose memory was given back
-        self._quotes: I64 = np.zeros((1, 2, len(tape.markets.books)), np.int64)
+        self._unasked: tuple[I64, I64] = np.zeros(0, np.int64), np.zeros((1, 2, 0), np.int64)
         # what `step` asks of resting orders: there are none
         self._nobody = np.zeros(1, ORDER), 0, np.zeros(len(self.books.twin), np.int64), 0, False, np.zeros(1, MATCH)
-        self._keep_pace = settled(keep_pace, *self._moving(0), 0, 0, self._quotes)
+        self._keep_pace = settled(keep_pace, *self._moving(0), 0, 0, *self._unasked)
 
     def forward(self, row: int) -> None:
         """Move to the moment after row `row` was received; the venue has what it had done by then."""
         if not self.position - 1 <= row < len(self.tape):
             raise InvariantViolation(f"row {row} is not between {self.position - 1} and {len(self.tape) - 1}")
         self.now = max(self.now, int(self.tape.rows.ts_recv[row]))
-        self._move(row + 1, 0, self._quotes)
+        self._move(row + 1, 0, *self._unasked)
 
     def forward_to(self, ns: int) -> None:
         """Move to a time: everything received by then is known, and everything the venue had done by then."""
         if ns < self.now:
             raise InvariantViolation(f"a replay at {self.now} ns does not go back to {ns}")
         self.now = ns
-        self._move(len(self.tape), 0, self._quotes)
+        self._move(len(self.tape), 0, *self._unasked)
 
-    def quotes(self, every_ns: int, steps: int) -> I64:
+    def quotes(self, books: Sequence[Book], every_ns: int, steps: int) -> I64:
         """Move on by `every_ns` so many times, and return the best prices that a client had received after each.
 
-        Millionths by [step, side, recorded book], -1 where a side is empty; what health a book was in is not told.
-        A book that is a mirror view has none of its own.
+        Millionths by [step, side, book asked for], each book in its own outcome's scale, -1 where a side is empty; what
+        health a book was in is not told.
         """
         if every_ns <= 0:
             raise InvariantViolation(f"a replay moves on by so many ns, not by {every_ns}")
-        found: I64 = np.zeros((steps, 2, len(self.books.twin)), np.int64)
+        asked = np.array([book.index for book in books], np.int64)
+        found: I64 = np.zeros((steps, 2, len(asked)), np.int64)
         self.now += every_ns
-        self._move(len(self.tape), every_ns, found)
+        self._move(len(self.tape), every_ns, asked, found)
         self.now += every_ns * (steps - 1)
         return found
 
@@ -246,11 +248,13 @@ class Replay:
         ours = self.ladders, self._received, self.position, stop
         return *ours, self.books, self._by_venue, self.venue_position, self._chunk, self._nobody
 
-    def _move(self, stop: int, every: int, quotes: I64) -> None:
+    def _move(self, stop: int, every: int, asked: I64, quotes: I64) -> None:
         """Move both sides to now, and on by `every` ns while there is room in `quotes`."""
         made, now = 0, self.now
         while True:
-            self.position, self.venue_position, steps = self._keep_pace(*self._moving(stop), now, every, quotes[made:])
+            self.position, self.venue_position, steps = self._keep_pace(
+                *self._moving(stop), now, every, asked, quotes[made:]
+            )
             made, now = made + steps, now + steps * every
             if self.position - self._forgotten >= KEPT_ROWS:
                 forget(self.tape.rows)

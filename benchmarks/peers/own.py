@@ -88,13 +88,13 @@ def trade(strategy: ExecutionStrategy, tape: Tape) -> dict[str, float]:
 
 
 def step_through(tape: Tape) -> dict[str, float]:
-    """Keep the client's and the venues' books from the first row to the last, and look at the bests every 100 ms."""
+    """Keep the client's and the venues' books from the first row to the last, and look at an event's bests every 100 ms."""
     replay = Replay(tape)
     left, seen = ceil((int(tape.rows.ts_recv[-1]) - replay.now) / STEP_NS), 0
-    steps = left
+    steps, books = left, traded(tape)[0].legs
     while left:
         part = min(left, STEPS)
-        seen += int(replay.quotes(STEP_NS, part).sum())
+        seen += int(replay.quotes(books, STEP_NS, part).sum())
         left -= part
     return {"steps": steps, "seen": seen}
 

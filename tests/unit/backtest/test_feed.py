@@ -396,13 +396,15 @@ def test_quotes_at_even_steps_are_the_bests_of_the_books_stopped_at_each(chunk_r
         builder.level(10 * (n + 1), ASK, 50 + n % 5, n % 7, book=2 * (n % 2), venue=10 * (n + 1) - n % 9)
     tape = builder.tape()
     stepping, stopped = Replay(tape, chunk_rows=chunk_rows), Replay(tape)
-    start, seen = stepping.now, []
-    for found in (stepping.quotes(7 * NS_PER_MS, steps) for steps in (40, 0, 55)):
+    start, seen, books = stepping.now, [], [tape.markets.books[index] for index in (0, 2, 3)]
+    for found in (stepping.quotes(books, 7 * NS_PER_MS, steps) for steps in (40, 0, 55)):
         seen += found.tolist()
     for step, quotes in enumerate(seen, 1):
         stopped.forward_to(start + step * 7 * NS_PER_MS)
         top, price = stopped.ladders.top.tolist(), stopped.ladders.price.tolist()
-        assert quotes == [[price[slot] if slot >= 0 else -1 for slot in side] for side in top]
+        bids, asks = ([price[slot] if slot >= 0 else -1 for slot in side] for side in top)
+        mirrored = [[MICRO - best if best >= 0 else -1 for best in side] for side in (asks, bids)]
+        assert quotes == [[bids[0], bids[2], mirrored[0][2]], [asks[0], asks[2], mirrored[1][2]]]
     assert len({tuple(quotes[1]) for quotes in seen}) == 5
     assert (stepping.position, stepping.venue_position) == (stopped.position, stopped.venue_position)
     assert stepping.now == stopped.now
@@ -412,7 +414,7 @@ def test_quotes_at_even_steps_are_the_bests_of_the_books_stopped_at_each(chunk_r
 
 def test_a_replay_does_not_step_backwards() -> None:
     with pytest.raises(InvariantViolation, match="not by 0"):
-        Replay(pair().tape()).quotes(0, 1)
+        Replay(pair().tape()).quotes([], 0, 1)
 
 
 def test_a_client_far_behind_takes_over_the_books_that_it_would_have_read() -> None:
