@@ -11,9 +11,9 @@ NONE = -1  # in place of a best price
 
 
 @compiled
-def keep_pace(
+def keep_pace(  # type: ignore[no-untyped-def]
     ladders, received, position, stop, books, happened, venue_position, most, nobody, first, every, asked, quotes
-):  # type: ignore[no-untyped-def]
+):
     """Move both sides to `first` ns, and every `every` ns further as long as there is room in `quotes`.
 
     The client reads rows up to place `stop`. Each step fills one place of `quotes`, [steps, sides, asked], with the
