@@ -14,7 +14,9 @@ import numpy as np
 
 from arbkit.books.ladder import I64, Ladders, fresh
 from arbkit.books.meta import KIND_MASK, KIND_PRINT
+from arbkit.books.ruler import measured, stray
 from arbkit.books.watch import Columns, read_only
+from arbkit.core.errors import DataError
 from arbkit.core.model import MarketTable
 from arbkit.history.tape import PIECE, forget
 
@@ -78,8 +80,26 @@ def printing(tape: Tape) -> frozenset[str]:
     return frozenset(tape.markets.books[book].venue for book in books.tolist())
 
 
+@once
+def _stray_row(tape: Tape) -> int:
+    """Return the first row that the tape's books and prices do not know, or -1."""
+    rulers, _ = measured(tape.ladders.offsets, tape.ladders.prices)
+    rows = tape.rows
+    found = int(stray(read_only(rows.book), read_only(rows.meta), read_only(rows.price), rulers))
+    forget(rows)
+    return found
+
+
 def unknown_books(tape: Tape) -> Ladders:
-    """Return ladders for all books of a tape in which nothing is known yet; one stream per venue."""
+    """Return ladders for all books of a tape in which nothing is known yet; one stream per venue.
+
+    Raises DataError for a tape whose rows are not those that its prices were stored for: it was changed by somebody.
+    """
+    if (row := _stray_row(tape)) >= 0:
+        raise DataError(
+            f"row {row}: book {tape.rows.book[row]}, price {tape.rows.price[row]}: no such price is among those stored"
+            " with the tape: its files do not belong together; import it again"
+        )
     books = tape.markets.books
     venues = list(dict.fromkeys(book.venue for book in books))
     return fresh(

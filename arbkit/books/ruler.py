@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from arbkit.core.compiled import inlined
+from arbkit.books.meta import KIND_LEVEL, KIND_MASK
+from arbkit.core.compiled import compiled, inlined
 
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
@@ -69,3 +70,20 @@ def slot_of(ladders, book, value):  # type: ignore[no-untyped-def]
         return -1
     slot = slot_used(ladders, book, value)
     return slot if ladders.price[slot] == value else -1
+
+
+@compiled
+def stray(book, meta, price, rulers):  # type: ignore[no-untyped-def]
+    """Return the first row of a book that there is not, or of a level outside its book's prices; -1: there is none.
+
+    `slot_used` believes what a row says: what it would read or write for such a one is not of the tape.
+    """
+    for i in range(len(book)):
+        row, its = np.uint64(i), np.int64(book[i])
+        if its < 0 or its >= len(rulers):
+            return i
+        if meta[row] & KIND_MASK == KIND_LEVEL:
+            ruler = np.uint64(its)
+            if price[row] < rulers[ruler, np.uint64(FIRST)] or price[row] > rulers[ruler, np.uint64(LAST)]:
+                return i
+    return -1
