@@ -60,8 +60,9 @@ class ArbitrageExecutionEngine:
     `scan_and_execute`, then `await drain()` and `await stop()`. Without `start` nothing is compared or supervised on
     timers: that is for one decision in a world of its own. Cross-venue baskets need an approval in `pairs`; `rules`
     are the hashes of the venues' rules as they are now, by market ("venue:market"): keep it up to date, and a pair
-    whose rules have changed since it was approved is refused. With a `chain` whole pairs are merged when that pays and
-    winners are redeemed; without one, what trades hold is held.
+    whose rules have changed since it was approved is refused. With a `chain` whole pairs are merged and NO
+    of several markets of an event converted when that pays, and winners are redeemed; without one, what trades hold is
+    held.
     """
 
     def __init__(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from arbkit.backtest.mock_platform import MockFeed, MockPlatform
-from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
+from arbkit.core.capital import CapitalIntent, CapitalResult, Conversion, Offer, Payout
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ArbkitError
 from arbkit.core.model import ArbitrageOpportunity, Basket, ExecutionResult, ExecutionStrategy, Kind
@@ -51,6 +51,9 @@ class MockChain:
     def merge_offer(self, _market: str, _pairs: Size) -> Offer:
         return self.offer
 
+    def conversion(self, _markets: Sequence[str], _shares: Size) -> Conversion | None:
+        return None
+
     def gas_of(self, _work: Work) -> Cash | None:
         return None if self.offer.why else GAS
 
@@ -69,6 +72,8 @@ class MockChain:
         if intent.work is Work.REDEEM:
             assert self.pays is not None
             cash = self.pays.of(intent.yes, intent.no)
+        elif intent.work is Work.CONVERT:
+            cash = Cash((len(intent.taken) - 1) * intent.yes)
         else:
             cash = Cash(intent.yes if intent.work is Work.MERGE else -intent.yes)
         for name, change in intent.moves:

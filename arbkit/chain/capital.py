@@ -7,19 +7,19 @@ markets, what gas and locked money are worth, and what a redeem paid whose balan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arbkit.chain.gas import GasFees, Urgency
-from arbkit.chain.gas_terms import TYPICAL_GAS
+from arbkit.chain.gas_terms import TYPICAL_GAS, conversion_gas
 from arbkit.chain.polygon_optimizer import PolygonOptimizer
-from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
+from arbkit.core.capital import CapitalIntent, CapitalResult, Conversion, Offer, Payout
 from arbkit.core.errors import ArbkitError, ChainError, ChainUnavailable, ConfigError, FeeAboveCap
 from arbkit.core.ports import Clock
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import NS_PER_S, Cash, Size
 from arbkit.settlement.desk import SettlementDesk
-from arbkit.settlement.intents import Intent, SettlementResult
+from arbkit.settlement.intents import BASIS, Intent, NegRiskMarket, SettlementResult
 from arbkit.settlement.merging import MergeTerms, weigh_merge
 from arbkit.settlement.positions import Condition
 
@@ -32,6 +32,27 @@ class ChainMarket:
 
     condition: Condition
     resolves: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainEvent:
+    """Markets of which exactly one comes true, by their event's id at the neg-risk adapter.
+
+    `markets` ("venue:market") are all of its questions, in the adapter's order: a conversion names them by number.
+    `fee_bips` is what it takes of a conversion, in hundredths of a percent.
+    """
+
+    id: bytes
+    markets: tuple[str, ...]
+    fee_bips: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.id) != 32:
+            raise ConfigError(f"an event's id has 32 bytes, not {len(self.id)}")
+        if len(self.markets) < 2 or len({*self.markets}) != len(self.markets):
+            raise ConfigError(f"an event has several markets, each once: {', '.join(self.markets) or 'none'}")
+        if not 0 <= self.fee_bips < BASIS:
+            raise ConfigError(f"fee_bips = {self.fee_bips} is outside 0..{BASIS}, {BASIS} excluded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +86,24 @@ class PolygonCapital:
         terms: LockTerms | None = None,
         *,
         live: bool,
+        events: Sequence[ChainEvent] = (),
     ) -> None:
+        """Raises ConfigError for an event with a market that is not among `markets`, or is in two events."""
         self.live = live
         self._polygon = polygon
         self._desk = desk
         self._markets = dict(markets)
         self._clock = clock
         self._terms = terms or LockTerms()
+        self._events: dict[str, tuple[ChainEvent, NegRiskMarket]] = {}  # by market
+        for event in events:
+            if unknown := [market for market in event.markets if market not in markets or market in self._events]:
+                raise ConfigError(f"event {event.id.hex()}: {', '.join(unknown)} has no condition here, or two events")
+            questions = tuple(markets[market].condition for market in event.markets)
+            neg_risk = NegRiskMarket(event.id, questions, event.fee_bips)
+            self._events.update(dict.fromkeys(event.markets, (event, neg_risk)))
         self._gas = dict(TYPICAL_GAS)  # until a call was made: then what the last one used
+        self._conversion_gas: dict[tuple[str, ...], int] = {}  # by markets taken: what the last one used
         self._fees: GasFees | str = "no gas price was seen yet"
         self._seen_at = 0
         self._joining: list[tuple[Intent, asyncio.Future[SettlementResult]]] = []
@@ -98,29 +129,61 @@ class PolygonCapital:
 
     def merge_offer(self, market: str, pairs: Size) -> Offer:
         """See `core.ports.Chain`."""
-        now = self._clock.now()
-        gas, redeem_gas = self.gas_of(Work.MERGE), self.gas_of(Work.REDEEM)
+        return self._offer(pairs, self.gas_of(Work.MERGE), 1, self._left_ns(market))
+
+    def conversion(self, markets: Sequence[str], shares: Size) -> Conversion | None:
+        """See `core.ports.Chain`.
+
+        It frees a dollar a share for all of the markets but one, at once and not when they pay. Against it stand its
+        gas, the event's fee (a YES that it is taken from counted as if it won), and redeems that it adds: one for each
+        market that YES are made of, less those of the NO that it takes. The market that pays first says how long.
+        """
+        found = [self._events.get(market) for market in markets]
+        if len(markets) < 2 or found[0] is None or any(one is not found[0] for one in found):
+            return None
+        event, _ = found[0]
+        made = tuple(market for market in event.markets if market not in markets)
+        each = Size(shares - shares * event.fee_bips // BASIS)
+        gas = self._priced(self._conversion_gas.get(tuple(markets), conversion_gas(len(markets), len(made))))
+        fee = (shares - each) * (len(markets) - 1 + (1 if made else 0))
+        spared = len(markets) - len(made)
+        left = min(self._left_ns(market) for market in markets)
+        offer = self._offer(Size((len(markets) - 1) * each), gas, spared, left, Cash(fee))
+        return Conversion(made, each, offer)
+
+    def _offer(self, freed: Size, gas: Cash | None, spared: int, left_ns: int, fee: Cash = Cash(0)) -> Offer:
+        """Weigh so many dollars now, for so much gas and a fee, against so long, and so many redeems more or fewer."""
+        redeem_gas = self.gas_of(Work.REDEEM)
         if gas is None or redeem_gas is None:
-            old = f"the last gas price is of {(now - self._seen_at) / NS_PER_S:.0f} s ago"
+            old = f"the last gas price is of {(self._clock.now() - self._seen_at) / NS_PER_S:.0f} s ago"
             return Offer(Cash(0), self._fees if isinstance(self._fees, str) else old)
-        resolves = self._markets[market].resolves
-        left = self._terms.undated_s * NS_PER_S if resolves is None else max(0, resolves - now)
+        later = spared * (0 if self._terms.redeemed_for_us else redeem_gas)
         terms = MergeTerms(
-            pairs=pairs,
-            gas=gas,
-            redeem_gas=Cash(0) if self._terms.redeemed_for_us else redeem_gas,
-            lock_ns=round(left + self._terms.redeem_s * NS_PER_S),
+            pairs=freed,
+            gas=Cash(gas + fee + max(0, -later)),
+            redeem_gas=Cash(max(0, later)),
+            lock_ns=round(left_ns + self._terms.redeem_s * NS_PER_S),
             merge_ns=round(self._terms.merge_s * NS_PER_S),
             yearly=self._terms.yearly,
         )
         return Offer(weigh_merge(terms).gain)
 
+    def _left_ns(self, market: str) -> int:
+        """Return how long it is until a market is resolved, as far as anybody knows."""
+        resolves = self._markets[market].resolves
+        if resolves is None:
+            return round(self._terms.undated_s * NS_PER_S)
+        return max(0, resolves - self._clock.now())
+
     def gas_of(self, work: Work) -> Cash | None:
         """See `core.ports.Chain`."""
+        return self._priced(self._gas[work])
+
+    def _priced(self, gas: int) -> Cash | None:
         fees = self._fees
         if isinstance(fees, str) or self._clock.now() - self._seen_at > STALE_S * NS_PER_S:
             return None
-        return self._polygon.gas.cost(self._gas[work], fees).dollars
+        return self._polygon.gas.cost(gas, fees).dollars
 
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         """See `core.ports.Chain`."""
@@ -133,7 +196,9 @@ class PolygonCapital:
         if done.fate is Fate.DONE and intent.work is Work.REDEEM and not cash:
             payout = await self.payout(intent.market)  # it was done before: the shares it took are those of the intent
             cash = payout.of(intent.yes, intent.no) if payout is not None else cash
-        if done.gas_used:
+        if done.gas_used and intent.work is Work.CONVERT:
+            self._conversion_gas[intent.taken] = done.gas_used
+        elif done.gas_used:
             self._gas[intent.work] = done.gas_used
         gas = self._polygon.gas.dollars(done.gas_paid)
         return CapitalResult(
@@ -181,5 +246,10 @@ class PolygonCapital:
 
     def _wanted(self, intent: CapitalIntent) -> Intent:
         condition = self._markets[intent.market].condition
+        if intent.work is Work.CONVERT:
+            event, questions = self._events[intent.market]
+            taken = tuple(sorted(event.markets.index(market) for market in intent.taken))
+            first = questions.questions[taken[0]]
+            return Intent(intent.work, intent.trade, first, intent.no, intent.turn, questions, taken)
         amount = Size(0) if intent.work is Work.REDEEM else intent.yes
         return Intent(intent.work, intent.trade, condition, amount, intent.turn)

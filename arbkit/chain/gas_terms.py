@@ -22,7 +22,16 @@ from arbkit.settlement.merging import MergeTerms, weigh_merge
 # time, which is in its figure. What a call takes varies by tens of thousands with its condition: for trading it is
 # always estimated.
 TYPICAL_GAS: Final[Mapping[Work, int]] = {Work.MERGE: 120_000, Work.REDEEM: 125_000, Work.SPLIT: 220_000}
+# Of a conversion likewise: at all, for each market whose NO are given, and for each whose YES are made. Measured on a
+# stand-in for the adapter, whose own bytecode is on no registry; the first YES of a market ever are dearer by a third.
+CONVERSION_GAS: Final = (100_000, 35_000, 180_000)
 MOST_PAIRS: Final = Size(10**9 * MICRO)  # beyond a billion pairs a merge is said never to pay
+
+
+def conversion_gas(taken: int, made: int) -> int:
+    """Return the gas of a conversion of NO of so many markets into YES of so many others."""
+    base, gives, makes = CONVERSION_GAS
+    return base + taken * gives + made * makes
 
 
 class StatedFees:

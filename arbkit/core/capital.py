@@ -1,7 +1,8 @@
 """What the engine wants of a venue's contracts, and what became of it: collateral into pairs, pairs into collateral.
 
-A pair is one YES and one NO of a market: it is worth a dollar of collateral whatever happens. Markets are named
-"venue:market"; shares and dollars are in millionths.
+A pair is one YES and one NO of a market: it is worth a dollar of collateral whatever happens. Where exactly one market
+of an event comes true (neg risk), one NO of each of k of them is worth k - 1 dollars, and a YES of every other market
+besides. Markets are named "venue:market"; shares and dollars are in millionths.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arbkit.core.model import Fill, MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce
+from arbkit.core.model import Fill, Kind, MultiLegTrade, Order, OrderStatus, Purpose, Side, TimeInForce
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Price, Size
 
@@ -19,9 +20,11 @@ ACCOUNT = "account"  # whose intent it is when no single trade wants it
 
 @dataclass(frozen=True, slots=True)
 class CapitalIntent:
-    """One thing that is wanted once: a split, a merge or a redeem of so many YES and NO.
+    """One thing that is wanted once: a split, a merge or a redeem of so many YES and NO, or a conversion.
 
-    `turn` is how many intents of the account came before it, so that no two ever have the same key.
+    `turn` is how many intents of the account came before it, so that no two ever have the same key. A conversion gives
+    `no` NO of each market in `taken` for `yes` YES of each in `made` and `yes` dollars for all of `taken` but one: the
+    event's fee lies between `no` and `yes`. It is told of under `market`, the first of `taken`.
     """
 
     work: Work
@@ -30,14 +33,36 @@ class CapitalIntent:
     yes: Size
     no: Size
     turn: int
+    taken: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.work not in (Work.SPLIT, Work.MERGE, Work.REDEEM):
+        if self.work not in (Work.SPLIT, Work.MERGE, Work.REDEEM, Work.CONVERT):
             raise ValueError(f"{self.work} is nothing that capital is moved by")
+        if self.work is Work.CONVERT:
+            self._check_conversion()
+            return
+        if self.taken or self.made:
+            raise ValueError(f"{self.key} moves one market's shares, not those of {', '.join(self.markets)}")
         if min(self.yes, self.no) < 0 or not self.yes + self.no:
             raise ValueError(f"{self.key} moves {self.yes} YES and {self.no} NO")
         if self.work is not Work.REDEEM and self.yes != self.no:
             raise ValueError(f"{self.key} moves pairs, and {self.yes} YES and {self.no} NO are none")
+
+    def _check_conversion(self) -> None:
+        if len(self.taken) < 2 or self.market != self.taken[0] or len({*self.markets}) != len(self.markets):
+            raise ValueError(
+                f"{self.key} moves NO of at least two markets, named after the first, and each market once"
+            )
+        if len({name.partition(":")[0] for name in self.markets}) != 1:
+            raise ValueError(f"{self.key} moves shares of one venue, and {', '.join(self.markets)} are of several")
+        if not 0 < self.yes <= self.no:
+            raise ValueError(f"{self.key} moves {self.no} NO for {self.yes}")
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        """Return every market whose shares it moves."""
+        return (*self.taken, *self.made) or (self.market,)
 
     @property
     def key(self) -> str:
@@ -50,6 +75,9 @@ class CapitalIntent:
     @property
     def moves(self) -> tuple[tuple[str, int], ...]:
         """Return by how much each book's shares change when it takes effect."""
+        if self.work is Work.CONVERT:
+            gone = [(f"{name}:no", -self.no) for name in self.taken]
+            return (*gone, *[(f"{name}:yes", int(self.yes)) for name in self.made])
         sign = 1 if self.work is Work.SPLIT else -1
         books = ((f"{self.market}:yes", sign * self.yes), (f"{self.market}:no", sign * self.no))
         return tuple((book, change) for book, change in books if change)
@@ -101,7 +129,7 @@ class Payout(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What a merge would bring over waiting, less its gas; `why` it cannot be made now, where it cannot."""
+    """What a merge or a conversion brings over waiting, less what it costs; `why` it cannot be made now, if it cannot."""
 
     gain: Cash
     why: str = ""
@@ -109,6 +137,24 @@ class Offer(NamedTuple):
     @property
     def pays(self) -> bool:
         return not self.why and self.gain > 0
+
+
+class Conversion(NamedTuple):
+    """What so many NO of each of some markets become: `each` YES of each of `made`, and `each` dollars for all but one."""
+
+    made: tuple[str, ...]
+    each: Size
+    offer: Offer
+
+
+def no_markets(trade: MultiLegTrade) -> tuple[str, ...]:
+    """Return the markets of one event whose NO are a trade's legs, in their order; nothing where it has other legs."""
+    books = [leg.book for leg in trade.legs]
+    if trade.opportunity.basket.kind is not Kind.OUTCOMES or any(book.outcome != "no" for book in books):
+        return ()
+    markets = tuple(dict.fromkeys(book.market_name for book in books))
+    is_set = len(markets) == len(books) > 1 and len({book.venue for book in books}) == 1
+    return markets if is_set else ()
 
 
 def paired_market(trade: MultiLegTrade) -> str:

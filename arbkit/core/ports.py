@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
+from arbkit.core.capital import CapitalIntent, CapitalResult, Conversion, Offer, Payout
 from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Health, Level, Order, OrderReport, Side
 from arbkit.core.transaction import Work
@@ -149,7 +149,7 @@ class Venue(Protocol):
 
 
 class Chain(Protocol):
-    """The contracts that hold a venue's collateral and shares, as the engine uses them: pairs made, merged, redeemed.
+    """The contracts that hold a venue's collateral and shares, as the engine uses them: made, merged, converted, redeemed.
 
     Whatever is asked for is done once by its key, however often and by whichever process it is asked for.
     """
@@ -163,6 +163,13 @@ class Chain(Protocol):
 
     def merge_offer(self, market: str, pairs: Size) -> Offer:
         """Return what merging so many pairs now is worth, by the gas price last seen; never waits."""
+        ...
+
+    def conversion(self, markets: Sequence[str], shares: Size) -> Conversion | None:
+        """Return what so many NO of each of these markets become by the gas price last seen; never waits.
+
+        None where they are not several questions of one event of which exactly one comes true.
+        """
         ...
 
     def gas_of(self, work: Work) -> Cash | None:

@@ -67,10 +67,14 @@ class CapitalDesk:
         return tuple(f"{intent.key}: {_said(intent)} is under way" for intent in self.capital.open.values())
 
     def summary(self) -> dict[str, Any]:
-        """Return pairs that are held by market (in shares), what is under way or waits for a person, gas in dollars."""
-        pairs = {market: held.size / MICRO for market, held in self.capital.pairs.items()}
-        gas = self.capital.gas / MICRO
-        return {"pairs": pairs, "under_way": list(self.capital.open), "failed": dict(self.capital.failed), "gas": gas}
+        """Return pairs by market and sets of NO by theirs (in shares), what is under way or waits for a person, gas in dollars."""
+        return {
+            "pairs": {market: held.size / MICRO for market, held in self.capital.pairs.items()},
+            "sets": {" + ".join(markets): held.size / MICRO for markets, held in self.capital.sets.items()},
+            "under_way": list(self.capital.open),
+            "failed": dict(self.capital.failed),
+            "gas": self.capital.gas / MICRO,
+        }
 
     def release(self, market: str) -> None:
         """Take a person's word that what a market's contracts refused was seen to. DataError where nothing was."""
@@ -80,12 +84,14 @@ class CapitalDesk:
         self._told.pop(market, None)
 
     def _want(self, work: Work, trade: str, market: str, yes: int, no: int) -> CapitalIntent | None:
+        return self._put(CapitalIntent(work, trade, market, Size(yes), Size(no), self.capital.count))
+
+    def _put(self, intent: CapitalIntent) -> CapitalIntent | None:
         """Write an intent down and have it done; None when the journal does not take it."""
-        intent = CapitalIntent(work, trade, market, Size(yes), Size(no), self.capital.count)
         try:
             self._record.intend("capital.intent", intent.key, **(fields := _fields(intent)))
         except (ArbkitError, OSError) as error:
-            self._tell(market, f"{_said(intent)} is postponed", f"the journal does not take it: {error}")
+            self._tell(intent.market, f"{_said(intent)} is postponed", f"the journal does not take it: {error}")
             return None
         self.capital.apply("capital.intent", intent.key, fields)
         self._pursue(intent)
@@ -198,6 +204,8 @@ class CapitalDesk:
 
 
 def _fields(intent: CapitalIntent) -> dict[str, object]:
+    """Return what stands on record of an intent; only a conversion's has several markets."""
+    several = {"taken": intent.taken, "made": intent.made} if intent.work is Work.CONVERT else {}
     return {
         "work": intent.work,
         "trade": intent.trade,
@@ -205,10 +213,13 @@ def _fields(intent: CapitalIntent) -> dict[str, object]:
         "yes": intent.yes,
         "no": intent.no,
         "turn": intent.turn,
+        **several,
     }
 
 
 def _said(intent: CapitalIntent) -> str:
     if intent.work is Work.REDEEM:
         return f"redeeming {intent.yes / MICRO:g} YES and {intent.no / MICRO:g} NO at {intent.market}"
+    if intent.work is Work.CONVERT:
+        return f"a conversion of {intent.no / MICRO:g} NO of each of {', '.join(intent.taken)}"
     return f"a {intent.work.value} of {intent.yes / MICRO:g} pairs at {intent.market}"

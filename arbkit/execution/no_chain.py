@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
+from collections.abc import Sequence
+
+from arbkit.core.capital import CapitalIntent, CapitalResult, Conversion, Offer, Payout
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import Cash, Size
 
@@ -18,6 +20,9 @@ class NoChain:
 
     def merge_offer(self, market: str, _pairs: Size) -> Offer:
         return Offer(Cash(0), f"the shares of {market} live on no chain here")
+
+    def conversion(self, _markets: Sequence[str], _shares: Size) -> Conversion | None:
+        return None
 
     def gas_of(self, _work: Work) -> Cash | None:
         return None

@@ -1,5 +1,8 @@
 """The capital cycle of trades: pairs are split for who sells them and merged when that pays, winners are redeemed.
 
+NO of several markets of an event of which one comes true are converted when that pays, so that all their money but a
+dollar each is back before the resolution.
+
 Nothing here is on a trade's way: it begins when a trade has ended, in tasks of its own, and no hedge waits for it.
 Cash and shares change when the chain's word is final, and not before.
 """
@@ -10,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from arbkit.core.capital import ACCOUNT, CapitalResult, Payout, paired_market
+from arbkit.core.capital import ACCOUNT, CapitalIntent, CapitalResult, Payout, paired_market
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ChainError, ConfigError
 from arbkit.core.model import Book, ExecutionResult, MultiLegTrade
@@ -45,6 +48,7 @@ class Settling(CapitalDesk):
         super().__init__(chain, record, ledger, risk, config, clock, supervisor, books)
         covered = dict.fromkeys(book.market_name for book in books)
         self._markets = tuple(market for market in covered if chain.covers(market))
+        self._listed = frozenset(book.name for book in books)
         self._trades: Callable[[], Sequence[MultiLegTrade]] = tuple
         self._is_blocked: Callable[[str], bool] = lambda _market: False
         self._closing = False
@@ -55,9 +59,21 @@ class Settling(CapitalDesk):
 
     def take_over(self, capital: Capital) -> None:
         """Take what a journal says of earlier processes; ConfigError when a chain that is not here is at work for it."""
-        if left := [intent.key for intent in capital.open.values() if intent.market not in self._markets]:
+        if left := [intent.key for intent in capital.open.values() if not self._is_known(intent)]:
             raise ConfigError(f"{', '.join(left)} is under way on a chain that this engine was not given: add it")
         self.capital = capital
+
+    def _is_known(self, intent: CapitalIntent) -> bool:
+        """Tell whether the chain here is one that an intent of an earlier process can be at work on."""
+        if not self._covers(intent.markets):
+            return False
+        if intent.work is not Work.CONVERT:
+            return True
+        found = self._chain.conversion(intent.taken, intent.no)
+        return found is not None and (found.made, found.each) == (intent.made, intent.yes)
+
+    def _covers(self, markets: Sequence[str]) -> bool:
+        return all(market in self._markets for market in markets)
 
     def begin(self, trades: Callable[[], Sequence[MultiLegTrade]], is_blocked: Callable[[str], bool]) -> None:
         """Take up what has no end yet, each under its key, and stand watch.
@@ -90,21 +106,30 @@ class Settling(CapitalDesk):
     # -- wanting -------------------------------------------------------------------------------------------------
 
     def ended(self, result: ExecutionResult) -> None:
-        """Hear that a trade has ended: what it left whole is merged when that pays."""
+        """Hear that a trade has ended: what it left whole is merged or converted when that pays."""
         if not self._markets:
             return
-        market = self.capital.ended(result)
-        if market in self._markets:
-            self._supervisor.spawn(self._merge_soon(market), f"merging at {market}")
+        markets = self.capital.ended(result)
+        if not self._covers(markets):
+            return
+        if len(markets) > 1:
+            self._supervisor.spawn(self._convert_soon(markets), f"converting NO of {', '.join(markets)}")
+        elif markets:
+            self._supervisor.spawn(self._merge_soon(markets[0]), f"merging at {markets[0]}")
 
     async def _merge_soon(self, market: str) -> None:
         self._merge(market)
 
+    async def _convert_soon(self, markets: tuple[str, ...]) -> None:
+        self._convert(markets)
+
     async def look(self) -> None:
-        """Merge what pays by now, redeem what is resolved, and tell of what has had no end for long."""
+        """Merge and convert what pays by now, redeem what is resolved, and tell of what has had no end for long."""
         self._tell_late()
         for market in self._markets:
             self._merge(market)
+        for markets in tuple(self.capital.sets):
+            self._convert(markets)
         for market in self._markets:
             await self._redeem(market)
 
@@ -120,6 +145,26 @@ class Settling(CapitalDesk):
             self._tell(market, f"merging {size / MICRO:g} pairs at {market} is postponed", offer.why)
         elif offer.pays or pairs.wanted:
             self._want(Work.MERGE, pairs.trade, market, size, size)
+
+    def _convert(self, markets: tuple[str, ...]) -> None:
+        """Convert a set of NO where that pays, one intent of a market at a time."""
+        held = self.capital.sets.get(markets)
+        if held is None or not self._covers(markets) or any(self._is_barred(market) for market in markets):
+            return
+        size = min(held.size, *[self._held(market)[1] for market in markets])  # a person may have moved some
+        found = self._chain.conversion(markets, Size(size)) if size > 0 else None
+        # What no book here is of could not be told from shares that nobody explains.
+        if found is None or not all(f"{market}:yes" in self._listed for market in found.made):
+            return
+        if not self._covers(found.made) or any(self._is_barred(market) for market in found.made):
+            return
+        sizes = found.each, Size(size)
+        if found.offer.why:
+            what = f"converting {size / MICRO:g} NO of each of {', '.join(markets)} is postponed"
+            self._tell(markets[0], what, found.offer.why)
+        elif found.offer.pays:
+            turn = self.capital.count
+            self._put(CapitalIntent(Work.CONVERT, held.trade, markets[0], *sizes, turn, markets, found.made))
 
     def _held(self, market: str) -> tuple[int, int]:
         """Return the YES and NO of a market on record."""

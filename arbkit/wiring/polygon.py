@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from arbkit.chain.capital import ChainMarket, LockTerms, PolygonCapital
+from arbkit.chain.capital import ChainEvent, ChainMarket, LockTerms, PolygonCapital
 from arbkit.chain.gas import GWEI, WEI_PER_POL, GasConfig
 from arbkit.chain.node import Node
 from arbkit.chain.polygon_optimizer import PolygonOptimizer
@@ -124,15 +124,17 @@ async def capital_on_polygon(
     gas: GasConfig | None = None,
     transactions: TransactionConfig | None = None,
     terms: LockTerms | None = None,
+    events: Sequence[ChainEvent] = (),
     approves: bool = True,
     tracker: PolygonGasTracker | None = None,
     locks: Path | None = None,
 ) -> AsyncIterator[PolygonCapital]:
     """Open the account for an engine: `ArbitrageExecutionEngine(..., journal=journal, chain=capital)`, then start it.
 
-    `markets` are the conditions of markets by name ("venue:market"), `pol_price` returns the price of one POL in
-    millionths of a dollar. Nobody else on this machine sends for the account meanwhile (`locks` is the folder of
-    locks, a user's own by default). Raises JournalError when somebody does, JournalDamaged, ConfigError, ChainError.
+    `markets` are the conditions of markets by name ("venue:market"), `events` those of which exactly one comes true:
+    NO of theirs are converted when that pays. `pol_price` returns the price of one POL in millionths of a dollar. Nobody
+    else on this machine sends for the account meanwhile (`locks` is the folder of locks, a user's own by default).
+    Raises JournalError when somebody does, JournalDamaged, ConfigError, ChainError.
     """
     clock = clock or LoopClock()
     lock = AccountLock(signer.chain_id, signer.address, locks)
@@ -156,7 +158,7 @@ async def capital_on_polygon(
     try:
         await polygon.start()
         desk = SettlementDesk(polygon, contracts, approves=approves)
-        capital = PolygonCapital(polygon, desk, markets, clock, terms, live=live)
+        capital = PolygonCapital(polygon, desk, markets, clock, terms, live=live, events=events)
         await capital.step()  # what gas costs is known before the first trade ends
         yield capital
     finally:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from arbkit.backtest.loop import SimLoop, run_virtual
-from arbkit.chain.capital import LockTerms
-from arbkit.core.capital import CapitalIntent
+from arbkit.chain.capital import ChainEvent, ChainMarket, LockTerms, PolygonCapital
+from arbkit.chain.gas_terms import conversion_gas
+from arbkit.core.capital import CapitalIntent, Conversion
 from arbkit.core.errors import ChainUnavailable, ConfigError, FeeAboveCap, JournalError
 from arbkit.core.model import Outcome
 from arbkit.core.transaction import Fate, Work
@@ -20,7 +21,7 @@ from arbkit.core.units import MICRO, Size
 from arbkit.journal.lock import AccountLock
 from tests.chain.fake_chain import GWEI
 from tests.chain.rig_fake import ACCOUNT, START, virtual
-from tests.chain.token_chain import CONDITION, KEEPS, MARKET, PAYS, Cycle
+from tests.chain.token_chain import CONDITION, EVENT, EVENT_MARKETS, EVENT_TOKENS, KEEPS, MARKET, PAYS, Cycle
 
 HUNDRED = 100 * MICRO
 
@@ -311,3 +312,198 @@ def test_what_was_not_signed_in_a_row_of_calls_is_postponed_and_not_refused(tmp_
     assert (first.fate, first.postponed) == (Fate.DONE, False)
     assert (second.fate, second.postponed) == (Fate.REFUSED, True)
     assert "POL" in second.reason
+
+
+# -- conversions -----------------------------------------------------------------------------------------------------
+
+A, B, C = EVENT_MARKETS
+
+
+@pytest.mark.parametrize("takes", [2, 3])
+def test_no_of_an_event_go_round_and_books_and_chain_are_equal(tmp_path: Path, takes: int) -> None:
+    cycle = Cycle(tmp_path, takes=takes)
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            assert (await cycle.trade()).outcome is Outcome.COMPLETED
+            await asyncio.sleep(60)
+            cycle.check()
+
+    virtual(main())
+    spent = 180 if takes == 3 else 90
+    each = 99 * MICRO  # the event takes a hundredth
+    assert cycle.engine.ledger.cash["alpha"] == (1_000 - spent) * MICRO + (takes - 1) * each
+    assert cycle.engine.ledger.shares == ({} if takes == 3 else {f"{C}:yes": each})
+    assert cycle.chain.conversions() == 1
+    assert cycle.facts("engine.alert") == cycle.facts("market.blocked") == []
+
+
+def test_a_conversion_that_was_final_before_the_engine_heard_of_it_is_booked_and_not_made_again(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path, takes=2)
+
+    async def main() -> None:
+        async with cycle.chain.mining():
+            async with cycle.running():
+                await cycle.trade()
+                while not [fact for fact in cycle.facts("transaction.sent") if fact.key.startswith("convert:")]:  # noqa: ASYNC110 - blocks come by the clock
+                    await asyncio.sleep(0.1)
+                await cycle.engine._supervisor.stop()  # the engine hangs; the account goes on
+                account = cycle.engine._capital._chain
+                for _ in range(20):
+                    await asyncio.sleep(1)
+                    await account.step()
+                assert cycle.chain.conversions() == 1
+                assert cycle.facts("capital.done") == []
+            async with cycle.running():
+                await asyncio.sleep(60)
+                cycle.check()
+
+    virtual(main())
+    assert cycle.chain.conversions() == 1
+    assert [fact.get("cash") for fact in cycle.facts("capital.done")] == [99 * MICRO]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_fault_C10_a_reorganisation_in_the_middle_of_a_conversion_changes_no_book_and_doubles_nothing(
+    tmp_path: Path, depth: int
+) -> None:
+    cycle = Cycle(tmp_path, takes=3)
+
+    def mined() -> list[Any]:
+        return [fact for fact in cycle.facts("transaction.mined") if fact.key.startswith("convert:")]
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running():
+            await cycle.trade()
+            while not mined() or cycle.chain.number - mined()[0].get("block") < depth - 1:  # noqa: ASYNC110 - blocks come by the clock
+                await asyncio.sleep(0.5)
+            assert cycle.chain.conversions() == 1
+            assert cycle.engine.ledger.cash["alpha"] == 820 * MICRO
+            cycle.chain.reorganise(depth, back_to_pool=False)
+            assert cycle.chain.conversions() == 0
+            await asyncio.sleep(90)
+            cycle.check()
+
+    virtual(main())
+    assert cycle.chain.conversions() == 1
+    assert len(cycle.facts("capital.done")) == 1
+
+
+def offered(folder: Path, terms: LockTerms, *asked: tuple[tuple[str, ...], int]) -> list[Conversion | None]:
+    """Return what an account, told of the event, would make of so many NO of these markets."""
+    cycle = Cycle(folder, takes=3)
+
+    async def main() -> list[Conversion | None]:
+        async with cycle.chain.mining(), cycle.account(terms) as capital:
+            return [capital.conversion(markets, Size(shares)) for markets, shares in asked]
+
+    return virtual(main())
+
+
+def test_a_conversion_makes_yes_of_the_markets_that_it_does_not_take_and_no_others(tmp_path: Path) -> None:
+    whole, some, backwards = offered(tmp_path, PAYS, ((A, B, C), 101), ((A, C), 100), ((C, A), 100))
+    assert whole is not None
+    assert some is not None
+    assert backwards is not None
+    assert (whole.made, whole.each) == ((), 100)  # a hundredth of 101 is 1, rounded down as the adapter does
+    assert (some.made, some.each) == ((B,), 99)
+    assert (backwards.made, backwards.each) == ((B,), 99)
+    assert offered(tmp_path, PAYS, ((A,), 100), ((A, "alpha:d"), 100), (("alpha:d", A), 100)) == [None] * 3
+
+
+def test_a_conversion_pays_when_the_money_it_frees_earns_more_than_gas_and_fee(tmp_path: Path) -> None:
+    week = 7 * 86_400.0
+    terms = LockTerms(yearly=MICRO, undated_s=week, redeem_s=0.0, merge_s=0.0, redeemed_for_us=True)
+    small, large = (
+        one for one in offered(tmp_path, terms, ((A, B, C), MICRO // 10), ((A, B, C), 1_000 * MICRO)) if one
+    )
+    earned = 2 * 990 * MICRO * 7 // 365
+    fee = 2 * 10 * MICRO
+    assert not small.offer.pays  # the gas alone is more than so little earns in a week
+    assert large.offer.gain < earned - fee
+    assert earned - fee - MICRO < large.offer.gain
+    assert large.offer.pays
+    (fast,) = offered(tmp_path, LockTerms(yearly=0, redeemed_for_us=True), ((A, B, C), 1_000 * MICRO))
+    assert fast is not None
+    assert not fast.offer.pays
+
+
+def test_a_conversion_into_yes_counts_the_fee_of_one_that_wins_and_the_redeems_that_it_adds(tmp_path: Path) -> None:
+    ours = LockTerms(yearly=0)
+    theirs = LockTerms(yearly=0, redeemed_for_us=True)
+    asked = ((A, B), 1_000 * MICRO), ((A, B, C), 1_000 * MICRO)
+    some, whole = (one for one in offered(tmp_path, theirs, *asked) if one)
+    some_spares, whole_spares = (one for one in offered(tmp_path, ours, *asked) if one)
+    gas = -whole.offer.gain - 2 * 10 * MICRO  # without a fee
+    assert 0 < gas < MICRO
+    assert -some.offer.gain > 2 * 10 * MICRO + gas  # a dollar and a YES, and more gas
+    redeem = some_spares.offer.gain - some.offer.gain  # two redeems less, one more
+    assert redeem > 0
+    assert whole_spares.offer.gain - whole.offer.gain == 3 * redeem
+
+
+def test_the_market_that_pays_first_says_how_long_a_conversion_frees_money_and_a_date_that_is_past_frees_none(
+    tmp_path: Path,
+) -> None:
+    cycle = Cycle(tmp_path, takes=3)
+    day, gains = 86_400 * 10**9, []
+
+    async def main() -> None:
+        async with cycle.chain.mining():
+            for dates in ({}, {A: START + day}, {A: START + day, C: START - day}):
+                cycle.resolves = dates
+                async with cycle.account(LockTerms(yearly=MICRO, redeem_s=0.0)) as capital:
+                    found = capital.conversion((A, B, C), Size(1_000 * MICRO))
+                    assert found is not None
+                    gains.append(found.offer.gain)
+
+    virtual(main())
+    a_day = 2 * 990 * MICRO // 365
+    assert abs(gains[0] - gains[1] - 6 * a_day) < MICRO // 100  # undated is a week
+    assert abs(gains[1] - gains[2] - a_day) < MICRO // 100
+
+
+def test_the_gas_of_a_conversion_is_stated_until_one_was_made_and_then_what_that_used(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path, takes=3)
+    for name in (A, B, C):
+        cycle.chain.give(EVENT_TOKENS[f"{name}:no"], 10 * MICRO)
+    wanted = CapitalIntent(Work.CONVERT, "t", A, Size(990_000), Size(MICRO), 0, (A, B, C))
+
+    async def main() -> list[int]:
+        async with cycle.chain.mining(), cycle.account(KEEPS) as capital:
+            gains = [found.offer.gain for found in [capital.conversion((A, B, C), Size(MICRO))] if found]
+            assert capital.is_under_way(wanted) is False
+            assert (await capital.settle(wanted)).cash == 2 * 990_000
+            assert capital.is_under_way(wanted) is True
+            gains += [found.offer.gain for found in [capital.conversion((A, B, C), Size(MICRO))] if found]
+            return gains
+
+    stated, used = virtual(main())
+    assert used - stated > 0  # the fake chain's calls take less than the stated
+    assert conversion_gas(3, 0) > 81_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"id": b"short"}, "32 bytes, not 5"),
+        ({"markets": (A,)}, "several markets, each once: alpha:a"),
+        ({"markets": ()}, "each once: none"),
+        ({"markets": (A, A)}, "each once"),
+        ({"fee_bips": -1}, "outside 0..10000"),
+        ({"fee_bips": 10_000}, "outside 0..10000"),
+    ],
+)
+def test_an_event_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        ChainEvent(**({"id": EVENT.id, "markets": (A, B)} | wrong))
+
+
+def test_an_event_without_its_conditions_or_two_of_one_market_are_refused(tmp_path: Path) -> None:
+    markets = {name: ChainMarket(condition=one) for name, one in EVENT_MARKETS.items()}
+    first, other = (ChainEvent(id=bytes([at]) * 32, markets=names) for at, names in enumerate(((A, B), (B, C))))
+    missing = ChainEvent(id=EVENT.id, markets=(A, "alpha:d"))
+    nothing: Any = None
+    for events, named in (([first, other], "alpha:b"), ([missing], "alpha:d")):
+        with pytest.raises(ConfigError, match=f"{named} has no condition here, or two events"):
+            PolygonCapital(nothing, nothing, markets, nothing, live=False, events=events)

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbkit.core.capital import CapitalIntent, Charge, Payout, trade_of
+from arbkit.core.capital import CapitalIntent, Charge, Payout, no_markets, trade_of
 from arbkit.core.errors import JournalDamaged
+from arbkit.core.model import ArbitrageOpportunity, Basket, ExecutionStrategy, Kind, MultiLegTrade, Side, TradeLeg
 from arbkit.core.transaction import Fate, Work
-from arbkit.core.units import Cash, Size
-from arbkit.journal.capital import CHARGED, Capital, Pairs
+from arbkit.core.units import MICRO, Cash, Price, Size
+from arbkit.journal.capital import CHARGED, Capital, NoSet, Pairs
 from arbkit.journal.codec import fact_of
-from arbkit.journal.fold import fold
+from arbkit.journal.fold import NamedBooks, fold
 
 M = "alpha:m"
 
@@ -126,3 +127,123 @@ def test_pairs_are_what_was_split_less_what_was_merged_and_a_replay_says_the_sam
         assert not capital.open
     assert fold(facts).capital == capital
     assert capital.gas == 3 * len(facts) // 2
+
+
+# -- conversions -----------------------------------------------------------------------------------------------------
+
+A, B, C = "alpha:a", "alpha:b", "alpha:c"
+
+
+def converted(no: int, turn: int, *taken: str, made: tuple[str, ...] = ()) -> tuple[str, str, dict[str, Any]]:
+    fields = {"work": Work.CONVERT, "trade": "t", "market": taken[0], "yes": no, "no": no, "turn": turn}
+    return "capital.intent", f"convert:t:{turn}", {**fields, "taken": taken, "made": made}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"taken": (A,)}, "at least two markets"),
+        ({"market": B}, "named after the first"),
+        ({"taken": (A, A)}, "each market once"),
+        ({"made": (B,)}, "each market once"),
+        ({"made": ("beta:c",)}, "of several"),
+        ({"yes": Size(0)}, "moves 7 NO for 0"),
+        ({"yes": Size(8)}, "moves 7 NO for 8"),
+        ({"work": Work.MERGE, "yes": Size(7)}, "moves one market's shares"),
+    ],
+)
+def test_a_conversion_takes_no_of_several_markets_of_a_venue_and_gives_no_more_than_it_takes(
+    wrong: dict[str, Any], says: str
+) -> None:
+    fields: dict[str, Any] = {"work": Work.CONVERT, "trade": "t", "market": A, "yes": Size(6), "no": Size(7), "turn": 0}
+    fields |= {"taken": (A, B), "made": (C,)}
+    intent = CapitalIntent(**fields)
+    assert intent.moves == ((f"{A}:no", -7), (f"{B}:no", -7), (f"{C}:yes", 6))
+    assert (intent.markets, intent.key, trade_of(intent.key)) == ((A, B, C), "convert:t:0", "t")
+    with pytest.raises(ValueError, match=says):
+        CapitalIntent(**(fields | wrong))
+
+
+def test_a_conversion_takes_from_its_own_set_alone_and_what_a_trade_adds_meanwhile_stays() -> None:
+    capital = Capital(pairs={A: Pairs("p", 5)}, sets={(A, B): NoSet("t", 7), (A, B, C): NoSet("u", 3)})
+    capital.apply(*converted(7, 0, A, B, made=(C,)))
+    assert [capital.moving(market) for market in (A, B, C, "alpha:d")] == [True, True, True, False]
+    capital.sets[A, B] = NoSet("v", 9)
+    capital.apply(*done("convert:t:0"))
+    assert capital.sets == {(A, B): NoSet("v", 2), (A, B, C): NoSet("u", 3)}
+    assert capital.pairs == {A: Pairs("p", 5)}
+    capital.apply(*converted(2, 1, A, B))
+    capital.apply(*done("convert:t:1"))
+    assert capital.sets == {(A, B, C): NoSet("u", 3)}
+
+
+def test_a_redeem_leaves_no_set_of_its_market_and_a_merge_leaves_them() -> None:
+    capital = Capital(sets={(M, B): NoSet("t", 7), (A, B): NoSet("u", 3)})
+    capital.apply(*wanted(Work.MERGE, 1, 0))
+    capital.apply(*done("merge:t:0"))
+    assert len(capital.sets) == 2
+    capital.apply(*wanted(Work.REDEEM, 1, 1))
+    capital.apply(*done("redeem:t:1"))
+    assert capital.sets == {(A, B): NoSet("u", 3)}
+
+
+@pytest.mark.parametrize(("again", "failed"), [(False, {A: "why"}), (True, {})])
+def test_a_refused_conversion_keeps_its_set_and_bars_its_first_market_until_it_is_released(
+    again: bool, failed: dict[str, str]
+) -> None:
+    capital = Capital(sets={(A, B): NoSet("t", 7)})
+    capital.apply(*converted(7, 0, A, B))
+    capital.apply(*done("convert:t:0", Fate.REVERTED, again=again))
+    assert (capital.sets, capital.failed, capital.open) == ({(A, B): NoSet("t", 7)}, failed, {})
+    capital.apply("capital.released", A, {})
+    assert capital.failed == {}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([(A, B), (A, B, C), (B, C)]),
+            st.integers(1, 50),
+            st.sampled_from([Fate.DONE, Fate.REVERTED, Fate.REFUSED]),
+            st.booleans(),
+        ),
+        max_size=12,
+    )
+)
+def test_sets_are_what_was_there_less_what_was_converted_whatever_else_is_under_way(
+    steps: list[tuple[tuple[str, ...], int, Fate, bool]],
+) -> None:
+    capital = Capital(sets={markets: NoSet("t", 100) for markets in ((A, B), (A, B, C), (B, C))})
+    left = dict.fromkeys(capital.sets, 100)
+    for turn, (markets, size, fate, again) in enumerate(steps):
+        size = min(size, left[markets])
+        if not size:
+            continue
+        capital.apply(*converted(size, turn, *markets))
+        capital.apply(*done(f"convert:t:{turn}", fate, again=again))
+        left[markets] -= size if fate is Fate.DONE else 0
+        assert {name: one.size for name, one in capital.sets.items()} == {name: n for name, n in left.items() if n}
+        assert not capital.open
+
+
+@pytest.mark.parametrize(
+    ("kind", "books", "markets"),
+    [
+        (Kind.OUTCOMES, (f"{A}:no", f"{B}:no"), (A, B)),
+        (Kind.OUTCOMES, (f"{A}:no",), ()),
+        (Kind.OUTCOMES, (f"{A}:no", f"{B}:yes"), ()),
+        (Kind.OUTCOMES, (f"{A}:yes", f"{B}:yes"), ()),
+        (Kind.OUTCOMES, (f"{A}:no", f"{A}:no"), ()),
+        (Kind.OUTCOMES, (f"{A}:no", "beta:b:no"), ()),
+        (Kind.CROSS_VENUE, (f"{A}:no", f"{B}:no"), ()),
+    ],
+)
+def test_a_set_is_no_of_several_markets_of_one_event_at_one_venue(
+    kind: Kind, books: tuple[str, ...], markets: tuple[str, ...]
+) -> None:
+    known = NamedBooks()
+    legs = tuple(known[name] for name in books)
+    basket = Basket("b", kind, "e", legs, Cash(MICRO), Size(1), Size(1))
+    found = ArbitrageOpportunity("o", basket, 0, Size(1), Cash(0), Cash(0))
+    sides = tuple(TradeLeg(at, book, Side.BUY, Size(1), Cash(1), Price(1)) for at, book in enumerate(legs))
+    assert no_markets(MultiLegTrade("t", found, ExecutionStrategy.MARKET, sides)) == markets
