@@ -25,7 +25,7 @@ from arbkit.core.transaction import Fate
 from arbkit.core.units import MICRO, Size
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import Fact, MemoryJournal
-from tests.chain.token_chain import CONDITION, KEEPS, NO, PAYS, YES, Cycle
+from tests.chain.token_chain import CONDITION, EVENT_MARKETS, KEEPS, NO, PAYS, YES, Cycle
 from tests.figures import Reached
 from tests.rig import START
 
@@ -116,8 +116,8 @@ class Mortal:
 class MortalCycle(Cycle):
     """A cycle whose processes can be killed."""
 
-    def __init__(self, locks: Path, seed: int) -> None:
-        super().__init__(locks, seed)
+    def __init__(self, locks: Path, seed: int, takes: int = 0) -> None:
+        super().__init__(locks, seed, takes)
         self.shared: list[Fact] = []
         self.whole_chain: Any = self.chain
         self.deaths: Counter[str] = Counter()
@@ -130,7 +130,13 @@ class MortalCycle(Cycle):
             async with self.account(terms) as capital:
                 venue: Any = Mortal(self.venue, life, "submit", "cancel")
                 self.engine = ArbitrageExecutionEngine(
-                    {"alpha": venue}, self.feed, [self.basket], config=self.config, journal=self.journal, chain=capital
+                    {"alpha": venue},
+                    self.feed,
+                    [self.basket],
+                    config=self.config,
+                    journal=self.journal,
+                    books=self.table.books,
+                    chain=capital,
                 )
                 await self.engine.start()
                 yield self.engine
@@ -169,14 +175,15 @@ class MortalCycle(Cycle):
         return dead
 
 
-WORKS = ("buy", "redeem", "sell")
+WORKS = ("buy", "redeem", "sell", "convert")
 
 
 def world(locks: Path, seed: int) -> MortalCycle:
     """Run one world to its end, and hold chain, books and journal against each other."""
-    cycle = MortalCycle(locks, seed)
-    chain, chance = cycle.whole_chain, random.Random(f"capital crashes {seed}")
     work = WORKS[seed % len(WORKS)]
+    takes = (2, 3)[seed // len(WORKS) % 2] if work == "convert" else 0
+    cycle = MortalCycle(locks, seed, takes)
+    chain, chance = cycle.whole_chain, random.Random(f"capital crashes {seed}")
     terms = KEEPS if work == "redeem" else PAYS
     if work == "sell":
         cycle.venue.set_book(YES, bids=[("0.56", "100")], asks=[("0.60", "100")])
@@ -213,17 +220,22 @@ def held_against_the_blocks(cycle: MortalCycle) -> None:
     """Every intent took effect once, or not at all and says so; every number of the account belongs to one call."""
     done = [fact for fact in cycle.shared if fact.fact == "capital.done"]
     kinds = Counter(fact.key.partition(":")[0] for fact in done if fact.get("fate") == Fate.DONE)
-    assert cycle.whole_chain.merges() == kinds["merge"]
+    assert (cycle.whole_chain.merges(), cycle.whole_chain.conversions()) == (kinds["merge"], kinds["convert"])
     assert len({fact.key for fact in done}) == len(done)
     keys: defaultdict[int, set[str]] = defaultdict(set)
     for fact in cycle.shared:
         if fact.fact == "transaction.signed":
             keys[int(str(fact.get("nonce")))].add(fact.key)
     assert all(len(names) == 1 for names in keys.values()), keys
-    _, yes, no = cycle.whole_chain.held()
+    have = cycle.whole_chain.holdings()
+    held = {name: have[token] for name, token in cycle.venue.tokens.items() if have.get(token)}
+    wanted = {fact.key: fact for fact in cycle.shared if fact.fact == "capital.intent"}
+    converted = [wanted[fact.key] for fact in done if fact.get("fate") == Fate.DONE and fact.key.startswith("convert:")]
+    made = sum(int(str(fact.get("yes"))) for fact in converted)
+    other = list(EVENT_MARKETS)[-1]  # YES of it is what NO of the other two become
     outcomes = [fact.get("outcome") for fact in cycle.shared if fact.fact == "trade.done"]
     if Outcome.ESCALATED not in outcomes:
-        assert (yes, no) == (0, 0), outcomes
+        assert held == ({f"{other}:yes": made} if len(cycle.basket.legs) == 2 and made else {}), outcomes
 
 
 def told(worlds: Sequence[MortalCycle]) -> Mapping[str, int]:
@@ -250,6 +262,6 @@ def test_fault_P2_a_process_that_is_killed_anywhere_in_the_capital_cycle_doubles
     assert killed > WORLDS
     assert {"before flush", "after flush"} < deaths.keys()
     assert deaths["before send"] + deaths["after send"] > 0
-    assert min(moved[kind] for kind in ("split", "merge", "redeem")) > WORLDS // 12
+    assert min(moved[kind] for kind in ("split", "merge", "redeem", "convert")) > WORLDS // 12
     sold = [fact for one in worlds for fact in one.shared if fact.fact == "fill" and ".split." not in fact.key]
     assert len(sold) > WORLDS // 2
