@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from arbkit.backtest.mock_platform import MockFeed, MockPlatform
-from arbkit.chain.capital import ChainMarket, LockTerms, PolygonCapital
+from arbkit.chain.capital import ChainEvent, ChainMarket, LockTerms, PolygonCapital
 from arbkit.chain.polygon_optimizer import PolygonOptimizer
 from arbkit.core.clock import LoopClock
 from arbkit.core.config import ExecutionConfig
@@ -22,6 +22,7 @@ from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.fold import fold, named_books
 from arbkit.settlement.contracts import ERC20_APPROVE, calldata
 from arbkit.settlement.delivery import look_at_delivery
+from arbkit.settlement.positions import Condition
 from tests.chain.conftest import Anvil
 from tests.chain.contracts import BLOCK_S, World, build
 from tests.rig import a_market
@@ -40,28 +41,25 @@ class ChainVenue(MockPlatform):
     A fill is what its delivery says, and provisional until that is final.
     """
 
-    def __init__(self, world: World, table: Any) -> None:
+    def __init__(self, world: World, table: Any, tokens: Mapping[str, int]) -> None:
         super().__init__("alpha", table, "1000")
         self.world = world
+        self.tokens = tokens  # by book
         self.polygon: PolygonOptimizer | None = None
         self._delivering: dict[str, asyncio.Task[str]] = {}
         self._tokens: dict[str, tuple[int, int]] = {}
         self._words: dict[str, Settlement] = {}
         self._turn = asyncio.Lock()  # one account sends, one number after the other
 
-    def token(self, book: str) -> int:
-        (condition,) = self.world.conditions
-        return condition.yes if book.endswith(":yes") else condition.no
-
     def _fill(self, known: Any, at: int, shares: int, *, maker: bool, fee: int | None = None) -> None:
         super()._fill(known, at, shares, maker=maker, fee=fee)
         fill = known.fills[-1]
         self._words[fill.trade_id] = Settlement.PROVISIONAL
-        self._tokens[fill.trade_id] = (self.token(known.order.book.name), fill.size)
+        self._tokens[fill.trade_id] = (self.tokens[known.order.book.name], fill.size)
         self._delivering[fill.trade_id] = asyncio.ensure_future(self._deliver(known.order, fill))
 
     async def _deliver(self, order: Order, fill: Fill) -> str:
-        world, token, buys = self.world, self.token(order.book.name), order.side is Side.BUY
+        world, token, buys = self.world, self.tokens[order.book.name], order.side is Side.BUY
         taken = calldata(TAKE, world.us, world.oracle, cost(fill.price, fill.size))
         paid = calldata("transfer(address,uint256)", world.us, proceeds(fill.price, fill.size))
         there, back = (world.oracle, world.us) if buys else (world.us, world.oracle)
@@ -98,7 +96,7 @@ class ChainVenue(MockPlatform):
         return Cash(await self.world.balance(self.world.us))
 
     async def positions(self) -> Mapping[int, Size]:
-        held = {name: await self.world.balance(self.world.us, self.token(name)) for name in (YES, NO)}
+        held = {name: await self.world.balance(self.world.us, token) for name, token in self.tokens.items()}
         return {self.table.book(name).index: Size(shares) for name, shares in held.items() if shares}
 
 
@@ -106,13 +104,16 @@ class Cycle:
     """A world, its venue, and engines on one journal that trade there. `mines` says whether blocks are made."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
-        self.table = market_table((a_market("alpha"),))
-        self.venue = ChainVenue(world, self.table)
-        self.feed = MockFeed([self.venue])
+        self._open(world, market_table((a_market("alpha"),)), {MARKET: world.conditions[0]})
         (self.basket,) = baskets(self.table, (Kind.COMPLEMENT,))
         self.venue.set_book(YES, bids=[("0.38", "200")], asks=[("0.40", "100")])
         self.venue.set_book(NO, bids=[("0.53", "200")], asks=[("0.55", "100")])
+
+    def _open(self, world: World, table: Any, markets: Mapping[str, Condition], *events: ChainEvent) -> None:
+        self.world, self.table, self.markets, self.events = world, table, markets, events
+        sides = [(f"{market}:{side}", token) for market, one in markets.items() for side, token in _sides(one)]
+        self.venue = ChainVenue(world, table, dict(sides))
+        self.feed = MockFeed([self.venue])
         self.mines = True
         self.engine: Any = None
         self.polygon: Any = None
@@ -139,10 +140,17 @@ class Cycle:
         try:
             async with world.polygon(book=world.folded()) as polygon:
                 self.polygon = self.venue.polygon = polygon
-                markets = {MARKET: ChainMarket(condition=world.conditions[0])}
-                chain = PolygonCapital(polygon, world.settle(polygon), markets, LoopClock(), terms, live=False)
+                markets = {market: ChainMarket(condition=one) for market, one in self.markets.items()}
+                desk = world.settle(polygon)
+                chain = PolygonCapital(polygon, desk, markets, LoopClock(), terms, live=False, events=self.events)
                 engine = self.engine = ArbitrageExecutionEngine(
-                    {"alpha": self.venue}, self.feed, [self.basket], config=CONFIG, journal=world.journal, chain=chain
+                    {"alpha": self.venue},
+                    self.feed,
+                    [self.basket],
+                    config=CONFIG,
+                    journal=world.journal,
+                    books=self.table.books,
+                    chain=chain,
                 )
                 await chain.step()  # see what gas costs before the first trade
                 await engine.start()
@@ -176,12 +184,20 @@ class Cycle:
     def facts(self, name: str) -> list[Any]:
         return [fact for fact in self.world.journal.facts if fact.fact == name]
 
+    async def shares(self) -> dict[str, int]:
+        """Return what the chain says is held, by book; zeros are not in it."""
+        held = await self.venue.positions()
+        return {book.name: int(held[book.index]) for book in self.table.books if book.index in held}
+
     async def check(self) -> None:
         """The chain, the engine's books and a replay of the journal say the same, and nobody owes anybody."""
         ledger, journal = self.engine.ledger, self.world.journal
-        cash, yes, no = await self.world.held(self.world.us, self.world.conditions[0])
-        assert ledger.cash["alpha"] == cash
-        assert (ledger.shares.get(YES, 0), ledger.shares.get(NO, 0)) == (yes, no)
+        assert ledger.cash["alpha"] == await self.world.balance(self.world.us)
+        assert ledger.shares == await self.shares()
         assert self.engine.checkpoint() == replayed_checkpoint(journal.facts, self.table.books, CONFIG)
         assert self.engine._capital.capital == fold(journal.facts, named_books(self.table.books)).capital
         assert not self.world.folded().of(self.world.us)
+
+
+def _sides(one: Condition) -> tuple[tuple[str, int], ...]:
+    return ("yes", one.yes), ("no", one.no)

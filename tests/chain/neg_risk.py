@@ -90,14 +90,19 @@ class NegRiskWorld:
             found.append(world.contracts.condition(condition_id(adapter, market[:31] + bytes([at]))))
         return cls(world, NegRiskMarket(market, tuple(found), fee_bips), vault)
 
-    async def give(self, holder: str, taken: tuple[int, ...], amount: int) -> None:
-        """Let a holder have so many NO of these questions, as matches would have delivered them."""
+    async def stock(self, taken: tuple[int, ...], amount: int) -> list[Condition]:
+        """Let the oracle split so much collateral (millionths) into pairs of each of these questions."""
         world, adapter = self.world, self.world.contracts.neg_risk_adapter
         questions = [self.market.questions[at] for at in taken]
         spend = calldata(ERC20_APPROVE, adapter, amount * len(questions))
         await world.done(world.oracle, world.contracts.collateral, spend)
         for one in questions:
             await world.done(world.oracle, adapter, split_data(world.contracts, one.id, amount))
+        return questions
+
+    async def give(self, holder: str, taken: tuple[int, ...], amount: int) -> None:
+        """Let a holder have so many NO of these questions, as matches would have delivered them."""
+        world, questions = self.world, await self.stock(taken, amount)
         data = calldata(DELIVER, world.oracle, holder, [one.no for one in questions], [amount] * len(questions), b"")
         await world.done(world.oracle, world.contracts.conditional_tokens, data)
 
