@@ -83,6 +83,11 @@ class CapitalIntent:
         return tuple((book, change) for book, change in books if change)
 
 
+def work_of(key: str) -> Work:
+    """Return what an intent is for by its key."""
+    return Work(key.partition(":")[0])
+
+
 def trade_of(key: str) -> str:
     """Return the trade of an intent by its key; a trade's name may have colons of its own."""
     return key.partition(":")[2].rpartition(":")[0]

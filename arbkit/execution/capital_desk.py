@@ -18,6 +18,7 @@ from arbkit.core.model import Book
 from arbkit.core.ports import Chain, Clock
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, NS_PER_S, Cash, Size
+from arbkit.execution.moved_stakes import move_stakes
 from arbkit.execution.record import Record
 from arbkit.execution.supervisor import Supervisor
 from arbkit.journal.capital import Capital
@@ -161,8 +162,7 @@ class CapitalDesk:
         now = self._record.note(fact, key, **data)
         self.capital.apply(fact, key, data)
         if fact == "capital.done":
-            for name, change in data["moved"]:  # type: ignore[attr-defined]
-                self._risk.adopted(self._books[name], change)
+            move_stakes(self._risk, self._books, key, data["moved"], data["cash"])  # type: ignore[arg-type]
             self._risk.charged(now, Cash(data["gas"]))  # type: ignore[arg-type]
 
     # -- telling -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from arbkit.core.capital import trade_of
 from arbkit.core.model import Book, ExecutionResult, Outcome
 from arbkit.core.units import FOREVER, Cash
+from arbkit.execution.moved_stakes import move_stakes
 from arbkit.journal.fold import State
 from arbkit.journal.memory import Fact
 from arbkit.metrics import MetricsCollector
@@ -49,8 +50,7 @@ def replayed(
                     risk.adopted(order.book, -order.size)
                 risk.reserve(trade, found.costs, fact.at)
             case "capital.done":
-                for name, change in fact.get("moved"):  # type: ignore[attr-defined]
-                    risk.adopted(books[name], change)
+                move_stakes(risk, books, fact.key, fact.get("moved"), fact.get("cash"))  # type: ignore[arg-type]
                 risk.charged(fact.at, fact.get("gas"))  # type: ignore[arg-type]
                 if metrics is not None:
                     metrics.charge(trade_of(fact.key), Cash(fact.get("gas")), int(str(fact.get("wei") or 0)))  # type: ignore[arg-type]

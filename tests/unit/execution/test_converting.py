@@ -75,7 +75,8 @@ def test_no_of_some_become_yes_of_the_others_and_money_less_the_events_fee(fee_b
     assert (done.get("cash"), done.get("fate")) == (each, Fate.DONE)
     assert rig.alpha.cash == 910 * MICRO + each
     assert rig.shares() == {C_YES: each / MICRO}
-    assert [(row.place.book, row.shares) for row in rig.engine.risk.state().held] == [(C_YES, each)]
+    # The NO had cost 90 dollars: what did not come back is what the YES have cost, which is nothing.
+    assert [(row.place.book, row.shares, row.dollars) for row in rig.engine.risk.state().held] == [(C_YES, each, 0)]
     assert rig.facts("market.blocked") == []
 
 
