@@ -41,10 +41,10 @@ class EventChain(MockChain):
 
 @dataclass
 class EventRig(PairRig):
-    """The basket holds NO of the first `takes` markets; the engine knows all books unless `knows_all` is false."""
+    """The basket holds NO of the first `takes` markets; besides its books the engine knows those of all `sides`."""
 
     takes: int = 3
-    knows_all: bool = True
+    sides: tuple[str, ...] = ("yes", "no")
 
     def __post_init__(self) -> None:
         self.table = market_table(tuple(replace(a_market("alpha", name), void="none") for name in NAMES))
@@ -66,7 +66,7 @@ class EventRig(PairRig):
             [self.basket],
             config=self.config,
             journal=self.journal,
-            books=self.table.books if self.knows_all else (),
+            books=[book for book in self.table.books if book.outcome in self.sides],
             chain=self.chain if chain is None else chain,
         )
 

@@ -48,7 +48,7 @@ class Settling(CapitalDesk):
         super().__init__(chain, record, ledger, risk, config, clock, supervisor, books)
         covered = dict.fromkeys(book.market_name for book in books)
         self._markets = tuple(market for market in covered if chain.covers(market))
-        self._listed = frozenset(book.name for book in books)
+        self._listed = frozenset(book.name for book in books if book.market_name in self._markets)
         self._trades: Callable[[], Sequence[MultiLegTrade]] = tuple
         self._is_blocked: Callable[[str], bool] = lambda _market: False
         self._closing = False
@@ -156,7 +156,7 @@ class Settling(CapitalDesk):
         # What no book here is of could not be told from shares that nobody explains.
         if found is None or not all(f"{market}:yes" in self._listed for market in found.made):
             return
-        if not self._covers(found.made) or any(self._is_barred(market) for market in found.made):
+        if any(self._is_barred(market) for market in found.made):
             return
         sizes = found.each, Size(size)
         if found.offer.why:

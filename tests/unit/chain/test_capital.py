@@ -411,6 +411,23 @@ def test_a_conversion_makes_yes_of_the_markets_that_it_does_not_take_and_no_othe
     assert offered(tmp_path, PAYS, ((A,), 100), ((A, "alpha:d"), 100), (("alpha:d", A), 100)) == [None] * 3
 
 
+def test_a_conversion_takes_no_of_the_markets_that_it_names_in_whatever_order(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path, takes=3)
+    for name in (A, B, C):
+        cycle.chain.give(EVENT_TOKENS[f"{name}:no"], 10 * MICRO)
+    wanted = CapitalIntent(Work.CONVERT, "t", C, Size(990_000), Size(MICRO), 0, (C, B), (A,))
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            result = await capital.settle(wanted)
+            assert (result.fate, result.cash, result.as_expected) == (Fate.DONE, 990_000, True)
+
+    virtual(main())
+    have = cycle.chain.holdings()
+    assert [have[EVENT_TOKENS[f"{name}:no"]] for name in (A, B, C)] == [10 * MICRO, 9 * MICRO, 9 * MICRO]
+    assert [have[EVENT_TOKENS[f"{name}:yes"]] for name in (A, B, C)] == [990_000, 0, 0]
+
+
 def test_a_conversion_pays_when_the_money_it_frees_earns_more_than_gas_and_fee(tmp_path: Path) -> None:
     week = 7 * 86_400.0
     terms = LockTerms(yearly=MICRO, undated_s=week, redeem_s=0.0, merge_s=0.0, redeemed_for_us=True)

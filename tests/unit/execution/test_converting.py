@@ -252,8 +252,9 @@ def test_the_venue_may_show_a_conversion_before_or_after_its_word_came_and_no_ma
 # -- what is left alone ----------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_converted_into_yes_that_no_book_of_the_engine_is_of() -> None:
-    rig = EventRig(takes=2, knows_all=False)
+@pytest.mark.parametrize("sides", [(), ("no",)])
+def test_nothing_is_converted_into_yes_that_no_book_of_the_engine_is_of(sides: tuple[str, ...]) -> None:
+    rig = EventRig(takes=2, sides=sides)
     trading(rig, 60)
     assert rig.facts("capital.intent") == []
     assert rig.shares() == dict.fromkeys(NOS[:2], 100.0)

@@ -135,7 +135,7 @@ A, B, C = "alpha:a", "alpha:b", "alpha:c"
 
 
 def converted(no: int, turn: int, *taken: str, made: tuple[str, ...] = ()) -> tuple[str, str, dict[str, Any]]:
-    fields = {"work": Work.CONVERT, "trade": "t", "market": taken[0], "yes": no, "no": no, "turn": turn}
+    fields = {"work": Work.CONVERT, "trade": "t", "market": taken[0], "yes": no - no // 2, "no": no, "turn": turn}
     return "capital.intent", f"convert:t:{turn}", {**fields, "taken": taken, "made": made}
 
 
