@@ -14,7 +14,7 @@ from arbkit.core.model import ArbitrageOpportunity, Basket, ExecutionStrategy, K
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Price, Size
 from arbkit.journal.capital import CHARGED, Capital, NoSet, Pairs
-from arbkit.journal.codec import fact_of
+from arbkit.journal.codec import decode, encode, fact_of
 from arbkit.journal.fold import NamedBooks, fold
 
 M = "alpha:m"
@@ -175,6 +175,12 @@ def test_a_conversion_takes_from_its_own_set_alone_and_what_a_trade_adds_meanwhi
     capital.apply(*converted(2, 1, A, B))
     capital.apply(*done("convert:t:1"))
     assert capital.sets == {(A, B, C): NoSet("u", 3)}
+
+
+def test_a_conversion_read_from_a_journals_lines_is_the_one_that_was_written() -> None:
+    fact, key, fields = converted(7, 3, A, B, made=(C,))
+    kept = decode(1, encode(fact_of(0, fact, key, fields)))
+    assert fold([kept]).capital.open[key] == CapitalIntent(Work.CONVERT, "t", A, Size(4), Size(7), 3, (A, B), (C,))
 
 
 def test_a_redeem_leaves_no_set_of_its_market_and_a_merge_leaves_them() -> None:
