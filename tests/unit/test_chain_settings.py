@@ -206,7 +206,7 @@ def opened(settings: Settings, tmp_path: Path) -> None:
     virtual(main())
 
 
-def test_fault_I14_paper_has_no_signer_and_without_the_section_there_is_no_chain(tmp_path: Path) -> None:
+def test_paper_has_no_signer_and_without_the_section_there_is_no_chain(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="chain: paper signs nothing"):
         opened(read_settings(written(tmp_path, TOP + DEMO)), tmp_path)
     with pytest.raises(ConfigError, match="chain: there is no such section"):
