@@ -70,12 +70,12 @@ class I8(Invariant):
         legs = len(trade.books)
         low, high, paid, shares = [0] * legs, [0] * legs, [0] * legs, [0] * legs
         for order in trade.orders:
-            if order.side > 0:
+            filled, left = self._span(order, known, sending)
+            if order.side > 0 and (filled or left or order is sending):  # what was never sent has no price
                 paid[order.leg] += cost(order.limit, order.size)
                 shares[order.leg] += order.size
             if without and order is sending:
                 continue
-            filled, left = self._span(order, known, sending)
             if capped:
                 filled = min(filled, order.size)
             low[order.leg] += order.side * filled - (left if order.side < 0 else 0)
