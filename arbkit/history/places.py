@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.request import url2pathname
 
@@ -21,6 +22,7 @@ from arbkit.core.errors import DataError
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=::|://)")  # two letters at least: C:// is a drive
 FLATTENED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):[/\\](?![/\\])")  # what a Path makes of a URL
 DOCUMENT = "tape.json"
+_taking = Lock()  # threads take turns: what fsspec keeps in memory is one open file for all of them
 FILES = ("markets.parquet", "ladders.parquet", "replay.arrow")  # beside tape.json and the rows
 
 
@@ -64,7 +66,6 @@ def _fetched(url: str) -> Path:
     be done wins, and a tape that was still being put there is fetched anew the next time.
     """
     from arbkit.core.compiled import cache_home
-    from arbkit.history.store import load_tape
 
     shown = _shown(url)
     try:
@@ -78,12 +79,19 @@ def _fetched(url: str) -> Path:
         raise DataError(f"{shown}: not a tape: there is no {DOCUMENT} in it") from error
     except (ImportError, OSError, ValueError) as error:  # a protocol that fsspec lacks or needs a package for, too
         raise DataError(f"{shown}: cannot be read: {error}") from error
-    home = cache_home() / "tapes"
-    place = home / hashlib.sha256(document).hexdigest()[:32]
-    if (place / DOCUMENT).is_file():
-        return place
-    home.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".fetching-", dir=home))
+    place = cache_home() / "tapes" / hashlib.sha256(document).hexdigest()[:32]
+    with _taking:
+        if not (place / DOCUMENT).is_file():
+            _put(system, root, document, place, shown)
+    return place
+
+
+def _put(system: Any, root: str, document: bytes, place: Path, shown: str) -> None:
+    """Copy a tape, verify it, and let it take its place, unless another process was first."""
+    from arbkit.history.store import load_tape
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".fetching-", dir=place.parent))
     try:
         _copy(system, root, work, shown)
         (work / DOCUMENT).write_bytes(document)
@@ -93,12 +101,11 @@ def _fetched(url: str) -> Path:
             raise DataError(str(error).replace(str(work), shown)) from error
         try:
             work.rename(place)
-        except OSError:  # another process was first: its copy is of the same bytes
+        except OSError:  # its copy is of the same bytes
             if not (place / DOCUMENT).is_file():
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return place
 
 
 def _copy(system: Any, root: str, to: Path, shown: str) -> None:

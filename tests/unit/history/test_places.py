@@ -88,7 +88,7 @@ def test_a_url_without_a_tape_is_refused(memory: str) -> None:
         read_tape(memory.replace("bucket", "elsewhere"))
 
 
-def test_processes_that_fetch_one_tape_at_a_time_get_it_whole(tape: Tape, memory: str, tmp_path: Path) -> None:
+def test_threads_that_fetch_one_tape_at_a_time_get_it_whole(tape: Tape, memory: str, tmp_path: Path) -> None:
     ready, found = Barrier(4), []
 
     def fetch() -> None:
