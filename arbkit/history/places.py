@@ -51,7 +51,10 @@ def path_of(place: str | PathLike[str], what: str) -> Path:
 
 def folder_of(place: str | PathLike[str]) -> Path:
     """Return the folder of a tape, fetched when it is a URL; raise DataError when it cannot be."""
-    return _fetched(str(place)) if is_url(place) else path_of(place, "a tape")
+    if not is_url(place):
+        return path_of(place, "a tape")
+    with _taking:
+        return _fetched(str(place))
 
 
 def _shown(url: str) -> str:
@@ -80,9 +83,8 @@ def _fetched(url: str) -> Path:
     except (ImportError, OSError, ValueError) as error:  # a protocol that fsspec lacks or needs a package for, too
         raise DataError(f"{shown}: cannot be read: {error}") from error
     place = cache_home() / "tapes" / hashlib.sha256(document).hexdigest()[:32]
-    with _taking:
-        if not (place / DOCUMENT).is_file():
-            _put(system, root, document, place, shown)
+    if not (place / DOCUMENT).is_file():
+        _put(system, root, document, place, shown)
     return place
 
 
