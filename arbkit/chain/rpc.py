@@ -13,8 +13,8 @@ import msgspec
 from arbkit.chain.answers import Means, SendMeans, meaning, send_meaning
 from arbkit.chain.node import Call
 from arbkit.chain.transport import EndpointUnavailable, HttpTransport, Transport
+from arbkit.core.addresses import is_loopback, parts_of
 from arbkit.core.errors import CallRefused, ConfigError, Refusal
-from arbkit.core.loopback import is_loopback
 from arbkit.core.nesting import too_deep
 from arbkit.core.secrets import Secret, redacted
 
@@ -157,15 +157,11 @@ class RPCEndpoint:
 
 def _host(url: str) -> str:
     """Return the host of a URL that a node may be asked at; ConfigError never repeats the URL."""
-    if any(sign.isspace() or sign in "\\<>\x7f" or ord(sign) < 32 for sign in url):
-        raise ConfigError("an endpoint's URL holds a blank, a backslash or the like")
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigError("an endpoint's URL is no address") from None
-    if parts.scheme not in ("https", "http") or not host:
-        raise ConfigError("an endpoint's URL must begin with https:// and name a host")
+        parts = parts_of(url, ("https", "http"))
+    except ConfigError as error:
+        raise ConfigError(f"an endpoint's URL {error}") from None
+    host = parts.hostname or ""
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ConfigError(f"the URL of {host} holds a user, a password or a fragment")
     if parts.scheme != "https" and not is_loopback(host):

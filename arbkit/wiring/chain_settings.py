@@ -25,10 +25,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
+from arbkit.core.addresses import is_loopback, parts_of
 from arbkit.core.errors import ConfigError
-from arbkit.core.loopback import is_loopback
 from arbkit.core.secrets import Secret, redacted
 from arbkit.core.toml import table
 from arbkit.settlement.contracts import POLYMARKET, Contracts, is_address
@@ -139,15 +138,8 @@ def endpoint_host(url: str, tag: Tag, *, may_hold_key: bool = False) -> str:
 
     A demo is on this machine and live is not: a node here has whatever money its tests gave it.
     """
-    if any(sign.isspace() or sign in "\\<>\x7f" or ord(sign) < 32 for sign in url):
-        raise ConfigError("is no address: it holds a blank, a backslash or the like")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigError("is no address") from None
-    if parts.scheme not in ("https", "http") or not host:
-        raise ConfigError("must begin with https:// and name a host")
+    parts = parts_of(url, ("https", "http"))
+    host = parts.hostname or ""
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ConfigError(f"({host}) holds a user, a password or a fragment")
     if not may_hold_key and (parts.query or any(len(part) >= KEY_PART for part in parts.path.split("/"))):

@@ -10,10 +10,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
+from arbkit.core.addresses import is_loopback, parts_of
 from arbkit.core.errors import ConfigError
-from arbkit.core.loopback import is_loopback
 from arbkit.core.secrets import redacted
 
 Tag = Literal["demo", "live"]
@@ -66,15 +65,11 @@ def host_of(url: str, venue: str, tag: Tag, schemes: tuple[str, str]) -> str:
     a demo exchange.
     """
     shown = redacted(url)
-    if any(sign.isspace() or sign in "\\<>\x7f" or ord(sign) < 32 for sign in url):
-        raise ConfigError("is no address: it holds a blank, a backslash or the like")
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigError(f"is no address: {shown!r}") from None
-    if parts.scheme not in schemes or not host:
-        raise ConfigError(f"must begin with {schemes[0]}:// and name a host, not {shown!r}")
+        parts = parts_of(url, schemes)
+    except ConfigError as error:
+        raise ConfigError(f"{error}: {shown!r}") from None
+    host = parts.hostname or ""
     if parts.username is not None or parts.password is not None:
         raise ConfigError("holds a user or password: keys are referred to, under `keys`")
     if parts.query or parts.fragment or shown != url:
