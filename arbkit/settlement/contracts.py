@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arbkit.core.errors import ConfigError
+from arbkit.core.secrets import redacted
 from arbkit.settlement.positions import NO, NO_PARENT, YES, Condition
 
 ERC20_APPROVE = "approve(address,uint256)"
@@ -51,13 +52,13 @@ class Contracts:
     def __post_init__(self) -> None:
         for name in ("conditional_tokens", "collateral", "operator"):
             if not is_address(getattr(self, name)):
-                raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
+                raise ConfigError(f"{name} is no address: {redacted(str(getattr(self, name)))!r}")
         for name in ("neg_risk_adapter", "backing"):
             if getattr(self, name) and not is_address(getattr(self, name)):
-                raise ConfigError(f"{name} is no address: {getattr(self, name)!r}")
+                raise ConfigError(f"{name} is no address: {redacted(str(getattr(self, name)))!r}")
         for spender in self.spenders:
             if not is_address(spender):
-                raise ConfigError(f"a spender is no address: {spender!r}")
+                raise ConfigError(f"a spender is no address: {redacted(str(spender))!r}")
 
     def condition(self, id: bytes) -> Condition:
         """Return a condition with the ids of its tokens."""

@@ -20,7 +20,6 @@ the field and repeats nothing that could be a key.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -71,11 +70,11 @@ class ChainSettings:
         self._check_endpoints()
         for name in ("holder", "multisend"):
             value = getattr(self, name)
-            if not is_address(value) and (value or name == "holder"):
+            if not is_address(value) and (value != "" or name == "holder"):
                 raise ConfigError(f"chain.{name}: is no address of 0x and 40 digits: {redacted(str(value))!r}")
         for name, most in (("pol_price", 1_000), ("max_fee_gwei", MOST_FEE_GWEI), ("max_cost_pol", MOST_COST_POL)):
             value = getattr(self, name)
-            if type(value) not in (int, float) or not math.isfinite(value) or not 0 < value <= most:
+            if type(value) not in (int, float) or not 0 < value <= most:  # NaN and infinity are not either
                 raise ConfigError(f"chain.{name}: must be a number above 0 and at most {most:,}")
         if self.max_fee_gwei < LEAST_FEE_GWEI:
             raise ConfigError(

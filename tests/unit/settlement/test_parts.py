@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,14 @@ def test_an_address_that_is_none_is_refused_by_name(field: str) -> None:
     with pytest.raises(ConfigError, match="a spender is no address"):
         Contracts(conditional_tokens=CTF, collateral=CTF, operator=CTF, spenders=frozenset({"me"}))
     assert not POLYMARKET.is_direct
+
+
+def test_a_key_that_was_pasted_where_a_contract_belongs_is_not_repeated() -> None:
+    key = "0x" + "5e" * 32
+    for changed in ({"operator": key}, {"backing": key}, {"spenders": frozenset({key})}):
+        with pytest.raises(ConfigError, match="is no address") as refused:
+            replace(POLYMARKET, **changed)  # type: ignore[arg-type]
+        assert key[2:] not in str(refused.value)
 
 
 @given(condition=st.binary(min_size=32, max_size=32), index=st.integers(1, 3))
