@@ -7,7 +7,7 @@ after it. What failed is told with the contract's reason and is not tried again:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -68,6 +68,7 @@ class _Purse:
     approved: dict[str, bool]
     payouts: dict[bytes, Payout | None]
     pulled: int = 0  # collateral that splits will have taken from us
+    charged: int = 0  # wei that approvals cost
     lacking: dict[str, None] = field(default_factory=dict)  # operators that positions must be approved for
 
 
@@ -82,6 +83,7 @@ class SettlementDesk:
         self._contracts = contracts
         self._approves = approves
         self._under_way: dict[str, Intent] = {}
+        self._owed = 0  # wei for approvals before what was then not told of: the next that needs one pays
 
     async def settle(self, intents: Sequence[Intent]) -> tuple[SettlementResult, ...]:
         """Do what trades want, and return what became of each, in order, when it is final.
@@ -91,6 +93,15 @@ class SettlementDesk:
         """
         earlier = {intent.key: fate for intent in intents if (fate := self._chain.fate_of(intent.key)) is not None}
         purse = await self._purse(intents)
+        try:
+            return await self._settled(intents, earlier, purse)
+        except BaseException:
+            self._owed += purse.charged
+            raise
+
+    async def _settled(
+        self, intents: Sequence[Intent], earlier: Mapping[str, Fate], purse: _Purse
+    ) -> tuple[SettlementResult, ...]:
         self._take_pledged(purse)
         refused, passing = {}, []
         for intent in intents:  # what was wanted before was judged then
@@ -101,9 +112,12 @@ class SettlementDesk:
         self._under_way.update({intent.key: intent for intent in passing})
         try:
             fresh = [intent for intent in passing if intent.key not in earlier]
-            why, charged = await self._approve(fresh, purse)
+            why = await self._approve(fresh, purse)
             needy = [intent for intent in fresh if self._needs_approval(intent)]
-            extra = {intent.key: share for intent, share in zip(needy, _shares(charged, len(needy)), strict=True)}
+            if needy:
+                purse.charged, self._owed = purse.charged + self._owed, 0
+            shares = _shares(purse.charged, len(needy))
+            extra = {intent.key: share for intent, share in zip(needy, shares, strict=True)}
             if why:
                 refused.update({intent.key: _refused(intent, why) for intent in needy})
             calls = [intent.call(self._contracts) for intent in passing if intent.key not in refused]
@@ -184,8 +198,8 @@ class SettlementDesk:
         """Tell whether a contract moves what is ours for it; ConditionalTokens itself moves only collateral so."""
         return intent.work is Work.SPLIT or self._operator(intent) != self._contracts.conditional_tokens
 
-    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> tuple[str, int]:
-        """Give what approvals are missing; return why that failed, empty when it did not, and the wei it cost."""
+    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> str:
+        """Give what approvals are missing, at the purse's charge; return why that failed, empty when it did not."""
         calls = []
         name = hashlib.sha256("\n".join(intent.key for intent in intents).encode()).hexdigest()[:16]
         if any(intent.work is Work.SPLIT for intent in intents) and purse.pulled > purse.allowance:
@@ -194,11 +208,11 @@ class SettlementDesk:
             calls.append(approve_collateral(self._contracts, operator, purse.pulled, key))
         calls += [approve_positions(self._contracts, one, f"approve:{name}:{one}") for one in purse.lacking]
         if not calls:
-            return "", 0
+            return ""
         made = await self._chain.execute(calls)
         failed = [one for one in made if one.fate is not Fate.DONE]
-        why = f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
-        return why, sum(one.paid for one in made)
+        purse.charged = sum(one.paid for one in made)
+        return f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
 
     # -- after ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbkit.core.capital import Payout
-from arbkit.core.errors import ConfigError, SpenderRefused
-from arbkit.core.transaction import Fate, Work
+from arbkit.core.errors import ChainUnavailable, ConfigError, FeeAboveCap, SpenderRefused
+from arbkit.core.transaction import Call, CallResult, Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.settlement.approvals import approve_collateral, approve_positions
 from arbkit.settlement.contracts import POLYMARKET, Contracts
@@ -110,6 +111,45 @@ def test_a_conversion_whose_approval_fails_is_refused_at_its_cost_and_a_merge_be
     refused, merged = virtual(SettlementDesk(tokens, DIRECT).settle(wanted))
     assert (refused.fate, refused.reason, refused.gas_paid) == (Fate.REFUSED, "the approval failed: paused", 10**15)
     assert (merged.fate, merged.gas_paid) == (Fate.DONE, 10**15)
+
+
+def test_an_approval_before_a_split_that_could_not_be_sent_is_paid_for_by_the_next_one_and_once() -> None:
+    class Dear(FakeTokens):
+        too_dear = True
+
+        async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
+            if self.too_dear and calls[0].work is Work.SPLIT:
+                raise FeeAboveCap("gas is above its cap", 2, 1)
+            return await super().execute(calls)
+
+    tokens = Dear(DIRECT, 50 * MICRO)
+    desk = SettlementDesk(tokens, DIRECT)
+    with pytest.raises(FeeAboveCap):
+        virtual(desk.settle([intent(Work.SPLIT)]))
+    tokens.too_dear = False
+    paid = [virtual(desk.settle([intent(Work.SPLIT, turn=turn)]))[0].gas_paid for turn in (1, 2)]
+    assert paid == [2 * 10**15, 2 * 10**15]  # the second split needed an approval of its own
+    assert sum(paid) == sum(one.paid for one in tokens.made.values())
+
+
+def test_an_approval_is_paid_for_once_also_where_the_chain_falls_silent_after_the_split_was_mined() -> None:
+    class Silent(FakeTokens):
+        silent = True
+
+        async def ask(self, to: str, data: bytes, block: int | None = None) -> bytes:
+            if self.silent and len(self.history) == 3:  # the approval's block and the split's are there
+                raise ChainUnavailable("no node answers")
+            return await super().ask(to, data, block)
+
+    tokens = Silent(DIRECT, 50 * MICRO)
+    desk = SettlementDesk(tokens, DIRECT)
+    with pytest.raises(ChainUnavailable):
+        virtual(desk.settle([intent(Work.SPLIT)]))
+    tokens.silent = False
+    again = virtual(desk.settle([intent(Work.SPLIT)]))[0]
+    after = virtual(desk.settle([intent(Work.SPLIT, turn=1)]))[0]
+    assert again.fate is after.fate is Fate.DONE
+    assert again.gas_paid + after.gas_paid == sum(one.paid for one in tokens.made.values())
 
 
 def test_what_cannot_work_is_refused_by_name_and_the_rest_goes_on() -> None:
