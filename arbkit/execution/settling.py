@@ -137,7 +137,7 @@ class Settling(CapitalDesk):
         pairs = self.capital.pairs.get(market)
         if pairs is None or self._is_barred(market):
             return
-        size = min(pairs.size, *self._held(market))  # a person may have merged some, and claimed that
+        size = min(pairs.size, *self._free(market))  # a person may have merged some, and claimed that
         if size <= 0:
             return
         offer = self._chain.merge_offer(market, Size(size))
@@ -151,7 +151,7 @@ class Settling(CapitalDesk):
         held = self.capital.sets.get(markets)
         if held is None or not self._covers(markets) or any(self._is_barred(market) for market in markets):
             return
-        size = min(held.size, *[self._held(market)[1] for market in markets])  # a person may have moved some
+        size = min(held.size, *[self._free(market)[1] for market in markets])  # a person may have moved some
         found = self._chain.conversion(markets, Size(size)) if size > 0 else None
         # What no book here is of could not be told from shares that nobody explains.
         if found is None or not all(f"{market}:yes" in self._listed for market in found.made):
@@ -170,6 +170,14 @@ class Settling(CapitalDesk):
         """Return the YES and NO of a market on record."""
         shares = self._ledger.shares
         return shares.get(f"{market}:yes", 0), shares.get(f"{market}:no", 0)
+
+    def _free(self, market: str) -> tuple[int, int]:
+        """Return the YES and NO of a market on record that no trade holds which is not over."""
+        yes, no = self._held(market)
+        for leg in (leg for trade in self._trades() for leg in trade.legs if leg.book.market_name == market):
+            theirs = max(0, leg.held)
+            yes, no = (yes - theirs, no) if leg.book.outcome == "yes" else (yes, no - theirs)
+        return yes, no
 
     async def _redeem(self, market: str) -> None:
         yes, no = self._held(market)

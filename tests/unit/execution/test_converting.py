@@ -300,6 +300,33 @@ def test_a_set_that_a_person_has_taken_from_and_claimed_is_converted_as_far_as_i
     assert rig.shares() == {NOS[0]: 70.0, NOS[2]: 70.0}
 
 
+def test_shares_of_a_running_trade_are_never_converted_in_place_of_those_that_a_person_sold() -> None:
+    rig = EventRig()
+    rig.chain.offer = Offer(Cash(0))
+
+    async def main() -> None:
+        await rig.trade()
+        del rig.alpha.shares[rig.table.book(NOS[0]).index]  # sold by hand, for nothing
+        await asyncio.sleep(100)
+        await rig.engine.claim(MARKETS[0])
+        for name in NOS[1:]:
+            rig.alpha.script(name, Answer(delay_s=100))
+        for name in NOS:
+            rig.alpha.set_book(name, bids=[("0.58", "200")], asks=[("0.60", "100")])
+        running = asyncio.ensure_future(rig.trade())
+        await asyncio.sleep(1)
+        assert [rig.engine.ledger.shares.get(name) for name in NOS] == [HUNDRED] * 3
+        rig.chain.offer = Offer(Cash(1))
+        await rig.engine._capital.look()
+        assert rig.facts("capital.intent") == []
+        assert (await running).outcome is Outcome.COMPLETED
+        await asyncio.sleep(60)
+
+    rig.run(main())
+    assert [fact.get("no") for fact in rig.facts("capital.intent")] == [HUNDRED]
+    assert rig.shares() == {NOS[1]: 100.0, NOS[2]: 100.0}
+
+
 def test_of_an_uneven_trade_that_was_undone_what_is_even_is_converted() -> None:
     rig = EventRig()
     rig.alpha.script(NOS[0], Answer(fill="60"), Answer(reject="no"))
