@@ -10,17 +10,20 @@ terms (Polymarket CTF Exchange, domain versions 2 and 3), which holds a number o
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import uuid
 from typing import Any, Final, NamedTuple, Self
 
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import Order, Side
+from arbkit.core.secrets import redacted
 from arbkit.core.units import MICRO, NS_PER_MS, proceeds
 
 NAMES: Final = uuid.uuid5(uuid.NAMESPACE_OID, "arbkit")  # ours alone: the keys of other programs give other ids
 SALT_BITS: Final = 53  # the venue reads it as a JSON number, which is exact up to 2**53 - 1
 NOTHING: Final = "0x" + "00" * 32
+NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 POLYGON: Final = 137
 EXCHANGES: Final = {  # name: (domain version, contract on Polygon)
     "standard": ("2", "0xE111180000d2663C0091e4f400237545B87B996B"),
@@ -107,6 +110,9 @@ class PolymarketOrder(NamedTuple):
         """
         if exchange not in EXCHANGES:
             raise ConfigError(f"no exchange of Polymarket is called {exchange!r}: {', '.join(EXCHANGES)}")
+        for name in ("metadata", "builder"):  # a library would take any text, and hash another order than the venue
+            if not NUMBER.fullmatch(getattr(self, name)):
+                raise ConfigError(f"{name}: must be 0x and 64 hex digits")
         version, contract = EXCHANGES[exchange]
         domain = {
             "name": "Polymarket CTF Exchange",
@@ -132,6 +138,6 @@ def _typed_hash(domain: dict[str, Any], types: dict[str, Any], message: dict[str
     sys.setrecursionlimit(limit)  # a library of it raises that for the whole process, a hundredfold
     try:
         signable = encode_typed_data(domain, types, message)
-    except Exception as error:
-        raise ConfigError(f"these are no terms of an order: {error}") from error
+    except Exception as error:  # noqa: BLE001 - it may quote what it refuses, so it is not passed on
+        raise ConfigError(f"these are no terms of an order: {redacted(str(error))}") from None
     return "0x" + keccak(b"\x19" + signable.version + signable.header + signable.body).hex()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 import uuid
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,18 @@ def test_an_exchange_or_an_address_that_is_none_is_an_error_that_names_it() -> N
         order.hash("v9")
     with pytest.raises(ConfigError, match="no terms of an order"):
         order._replace(maker="somebody").hash("standard")
+
+
+@pytest.mark.parametrize("field", ["metadata", "builder"])
+@pytest.mark.parametrize("value", ["", "0x", "zz", "00" * 32, "0x" + "00" * 33])
+def test_a_code_that_is_no_32_bytes_names_no_other_order_but_is_refused_by_name(field: str, value: str) -> None:
+    terms = PolymarketOrder(1, "0x" + "11" * 20, "0x" + "11" * 20, 5, 1, 1, Side.BUY, 0, 1)
+    with pytest.raises(ConfigError, match=f"{field}: must be 0x and 64 hex digits"):
+        terms._replace(**{field: value}).hash("standard")
+
+
+def test_a_key_that_was_pasted_where_an_address_belongs_is_not_repeated() -> None:
+    key = "5e" * 32
+    with pytest.raises(ConfigError, match="no terms of an order") as refused:
+        PolymarketOrder(1, key, key, 5, 1, 1, Side.BUY, 0, 1).hash("standard")
+    assert key not in "".join(traceback.format_exception(refused.value))
