@@ -7,6 +7,7 @@ markets, what gas and locked money are worth, and what a redeem paid whose balan
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,8 +71,11 @@ class LockTerms:
     redeemed_for_us: bool = False  # then a merge spares no gas of a redeem
 
     def __post_init__(self) -> None:
-        if min(self.yearly, self.undated_s, self.redeem_s, self.merge_s) < 0:
-            raise ConfigError("nothing that a merge is weighed by is below zero")
+        for name in ("yearly", "undated_s", "redeem_s", "merge_s"):
+            if not 0 <= getattr(self, name) < math.inf:  # NaN is in no range
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)}: nothing that a merge is weighed by is below zero or endless"
+                )
 
 
 class PolygonCapital:

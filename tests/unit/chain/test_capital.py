@@ -199,10 +199,11 @@ def test_a_start_that_fails_gives_the_account_back(tmp_path: Path) -> None:
     virtual(main())
 
 
-@pytest.mark.parametrize("wrong", [{"yearly": -1}, {"undated_s": -1.0}, {"redeem_s": -1.0}, {"merge_s": -1.0}])
-def test_terms_that_cannot_be_meant_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="below zero"):
-        LockTerms(**wrong)
+@pytest.mark.parametrize("field", ["yearly", "undated_s", "redeem_s", "merge_s"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_terms_that_cannot_be_meant_are_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{field} = .* below zero or endless"):
+        LockTerms(**{field: value})
 
 
 @pytest.mark.parametrize("seed", range(60))
