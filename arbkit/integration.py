@@ -91,9 +91,8 @@ class ArbitrageExecutionEngine:
             raise ConfigError(f"rearm_s = {rearm_s!r} is outside 0..86400, 0 excluded")
         self.config = config or ExecutionConfig()
         self.metrics = MetricsCollector()
-        for (
-            name
-        ) in venues:  # "venue:market" and "venue/reason" are names too: a pause of such a venue would bar nothing
+        # "venue:market" and "venue/reason" are names here too: a pause of a venue that reads so would bar nothing.
+        for name in venues:
             if not name or {*name} & {":", "/"}:
                 raise ConfigError(f"a venue is not called {name!r}: its name is not empty and has neither ':' nor '/'")
         path = getattr(journal, "path", None)  # a journal that outlives the process has its kill file beside it

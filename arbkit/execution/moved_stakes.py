@@ -19,11 +19,11 @@ def move_stakes(
     Shares that come are counted at a dollar each. Those of a conversion are known better: they have cost what the NO
     had that became them, less what came back; in equal parts, rounded up.
     """
-    before = _dollars(risk, moved)
+    made = [(name, change) for name, change in moved if change > 0] if work_of(key) is Work.CONVERT else []
+    before = _dollars(risk, moved) if made else 0
     for name, change in moved:
         risk.adopted(books[name], change)
-    made = [(name, change) for name, change in moved if change > 0]
-    if work_of(key) is not Work.CONVERT or not made:
+    if not made:
         return
     there = _dollars(risk, moved)
     gone = before - (there - sum(change for _, change in made))
