@@ -36,7 +36,8 @@ class MockChain:
     def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
         self.offer = Offer(Cash(50_000))
-        self.takes_s = 5.0
+        self.takes_s = 5.0  # until shares move
+        self.final_s = 0.0  # from there until it says so, as a transaction that is mined and not final
         self.errors: list[ArbkitError] = []  # raised by the next calls of `settle`, one each
         self.fails: Callable[[CapitalIntent], str] = lambda _intent: ""
         self.pays: Payout | None = None
@@ -64,6 +65,8 @@ class MockChain:
         await asyncio.sleep(self.takes_s)
         if intent.key not in self.made:
             self.made[intent.key] = self._do(intent)
+        if self.final_s:
+            await asyncio.sleep(self.final_s)
         return self.made[intent.key]
 
     def _do(self, intent: CapitalIntent) -> CapitalResult:

@@ -225,18 +225,7 @@ def test_a_chain_without_an_answer_is_asked_again_under_the_same_key_and_told_of
 
 def test_the_venue_may_show_a_conversion_before_or_after_its_word_came_and_no_market_is_barred_for_it() -> None:
     rig = EventRig(takes=2)
-
-    class Early(EventChain):
-        """Moves the shares long before it says so."""
-
-        async def settle(self, intent: Any) -> Any:
-            if intent.key not in self.made:
-                self.made[intent.key] = self._do(intent)
-            await asyncio.sleep(40)
-            return self.made[intent.key]
-
-    rig.chain = Early(rig.alpha)
-    rig.engine = rig.new_engine()
+    rig.chain.takes_s, rig.chain.final_s = 0.0, 40.0
 
     async def main() -> None:
         await rig.trade()

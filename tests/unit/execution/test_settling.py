@@ -378,18 +378,7 @@ def test_gas_in_the_figures_is_that_of_the_journal_failures_and_the_accounts_own
 def test_the_venue_may_show_a_merge_before_or_after_its_word_came_and_no_market_is_barred_for_it() -> None:
     rig = PairRig()
     rig.chain.takes_s = 40.0
-
-    class Early(MockChain):
-        """Moves the shares long before it says so."""
-
-        async def settle(self, intent: Any) -> Any:
-            if intent.key not in self.made:
-                self.made[intent.key] = self._do(intent)
-            await asyncio.sleep(40)
-            return self.made[intent.key]
-
-    rig.chain = Early(rig.alpha)
-    rig.engine = rig.new_engine()
+    rig.chain.takes_s, rig.chain.final_s = 0.0, 40.0
 
     async def main() -> None:
         await rig.trade()
@@ -454,17 +443,7 @@ def test_a_merge_that_was_under_way_is_taken_up_from_the_journal_under_its_key(a
 
 def test_a_merge_that_was_done_while_nobody_listened_is_booked_and_not_made_again() -> None:
     rig = PairRig()
-
-    class Early(MockChain):
-        async def settle(self, intent: Any) -> Any:
-            self.asked.append(intent.key)
-            if intent.key not in self.made:
-                self.made[intent.key] = self._do(intent)
-            await asyncio.sleep(5)
-            return self.made[intent.key]
-
-    rig.chain = Early(rig.alpha)
-    rig.engine = rig.new_engine()
+    rig.chain.takes_s, rig.chain.final_s = 0.0, 5.0
     restart(rig, 1.0)
     assert len(rig.chain.asked) == 2
     assert len(rig.chain.made) == 1

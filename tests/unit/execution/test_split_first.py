@@ -254,18 +254,7 @@ def test_fault_P1_a_process_that_ends_in_a_sale_loses_nothing_and_enters_nothing
 
 def test_fault_P1_a_split_that_was_under_way_becomes_pairs_and_those_collateral() -> None:
     rig = a_rig()
-
-    class Early(MockChain):
-        """Splits at once and says so late, as a transaction that is mined and not final."""
-
-        async def settle(self, intent: Any) -> Any:
-            if intent.key not in self.made:
-                self.made[intent.key] = self._do(intent)
-            await asyncio.sleep(5)
-            return self.made[intent.key]
-
-    rig.chain = Early(rig.alpha)
-    rig.engine = rig.new_engine()
+    rig.chain.takes_s, rig.chain.final_s = 0.0, 5.0
 
     async def main() -> None:
         await rig.engine.start()
