@@ -30,6 +30,8 @@ from arbkit.settlement.desk import SettlementDesk
 from arbkit.wiring.chain_settings import ChainSettings
 from arbkit.wiring.settings import Settings
 
+Gates = Callable[[Settings], Iterable[str]]
+
 
 class ReadJournal(Journal, Protocol):
     """A journal that can be read back: the engine's own, since both write one record of one account."""
@@ -55,6 +57,7 @@ async def capital_by_settings(
     journal: ReadJournal,
     markets: Mapping[str, ChainMarket],
     *,
+    gates: Gates | None = None,
     clock: Clock | None = None,
     tracker: PolygonGasTracker | None = None,
     locks: Path | None = None,
@@ -62,8 +65,11 @@ async def capital_by_settings(
 ) -> AsyncIterator[PolygonCapital]:
     """Open the account that the settings' section `[chain]` names; see `capital_on_polygon`, which takes `more`.
 
-    Raises ConfigError where there is no such section, on paper (which has no signer), and for a key that signs for
-    somebody else than `holder`; else as that does. No text holds a key or the address of a node.
+    `gates` answers why real money may not be moved by these settings (`readiness.live_gates`, given all but them). It
+    is asked for live alone, before a key is loaded or a node heard: what is open on record is taken up at once.
+    Raises ConfigError while a gate is shut or nobody asks them, for the journal of another account or environment,
+    where there is no such section, on paper (which has no signer), and for a key that signs for somebody else than
+    `holder`; else as that does. No text holds a key or the address of a node.
     """
     chain = settings.chain
     if chain is None:
@@ -71,6 +77,9 @@ async def capital_by_settings(
     if settings.environment == "paper":
         raise ConfigError("chain: paper signs nothing: `environment` must be demo or live")
     live = settings.environment == "live"
+    _refuse_another_record(settings, journal, live=live)
+    if live and (shut := list(gates(settings)) if gates is not None else ["the gates of live were not asked"]):
+        raise ConfigError(f"chain: no real money is moved: {'; '.join(shut)}")
     assert chain.private_key is not None  # checked by the settings
     signer = _signer(chain, chain.private_key.load(settings.folder), live=live)
     endpoints = [RPCEndpoint(url.reveal(), f"node {at + 1}") for at, url in enumerate(chain.urls(settings.folder))]
@@ -97,6 +106,16 @@ async def capital_by_settings(
         ) as capital,
     ):
         yield capital
+
+
+def _refuse_another_record(settings: Settings, journal: ReadJournal, *, live: bool) -> None:
+    """Refuse what an engine's start refuses: transactions of another account are not taken up, nor real ones unrecorded."""
+    for what, given in (("account", settings.account), ("environment", settings.environment)):
+        kept = getattr(journal, what, None)
+        if kept is not None and kept != given:
+            raise ConfigError(f"the journal is of {what} {kept!r}, not {given!r}")
+    if live and getattr(journal, "environment", None) is None:
+        raise ConfigError("the chain is live, and the record is one of paper: use another journal")
 
 
 def _signer(chain: ChainSettings, key: Secret, *, live: bool) -> Signer:
@@ -134,6 +153,7 @@ async def capital_on_polygon(
     `markets` are the conditions of markets by name ("venue:market"), `events` those of which exactly one comes true:
     NO of theirs are converted when that pays. `pol_price` returns the price of one POL in millionths of a dollar. Nobody
     else on this machine sends for the account meanwhile (`locks` is the folder of locks, a user's own by default).
+    It asks no gate: who passes a node and says `live` has asked them; `capital_by_settings` does.
     Raises JournalError when somebody does, JournalDamaged, ConfigError, ChainError.
     """
     clock = clock or LoopClock()

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arbkit.chain.capital import PolygonCapital
 from arbkit.core.errors import ConfigError
 from arbkit.journal.memory import MemoryJournal
-from arbkit.readiness import exposed, keys_present, live_gates
+from arbkit.readiness import confirmation, exposed, keys_present, live_gates
 from arbkit.settlement.contracts import POLYMARKET
 from arbkit.wiring.polygon import capital_by_settings
 from arbkit.wiring.settings import Settings, check_settings, read_settings
@@ -201,12 +203,59 @@ def test_fault_G5_a_chain_of_another_environment_than_venues_or_engine_is_refuse
         replace(played, chain=real)
 
 
-def opened(settings: Settings, tmp_path: Path) -> None:
+class Kept(MemoryJournal):
+    """A journal of an account, as one on disk is, in memory."""
+
+    def __init__(self, environment: str, account: str = "main") -> None:
+        super().__init__()
+        self.environment, self.account = environment, account
+
+
+def opened(settings: Settings, tmp_path: Path, journal: MemoryJournal | None = None, **more: Any) -> None:
     async def main() -> None:
-        async with capital_by_settings(settings, MemoryJournal(), {}, locks=tmp_path) as capital:
+        kept = MemoryJournal() if journal is None else journal
+        async with capital_by_settings(settings, kept, {}, locks=tmp_path, **more) as capital:
             assert isinstance(capital, PolygonCapital)
 
     virtual(main())
+
+
+def armed(settings: Settings, **shut: Any) -> Any:
+    """Return the gates as the command that arms hands them on: open, but for what is said to be shut."""
+    said = {"flag": True, "typed": confirmation(settings), "reconciled": True, "journal_exposed": "", "notebook": False}
+    keys = {"polymarket.private_key", "chain.private_key"}
+    return partial(live_gates, **{**said, "keys_present": keys, **shut})
+
+
+def test_fault_G3_a_real_account_opens_no_key_and_asks_no_node_before_every_gate_is_open(tmp_path: Path) -> None:
+    settings = read_settings(written(tmp_path, live()))  # its keys and its first node are not there: it looks for none
+
+    def refused(gates: Any) -> str:
+        with pytest.raises(ConfigError) as found:
+            opened(settings, tmp_path, Kept("live"), gates=gates)
+        return str(found.value)
+
+    assert refused(None) == "chain: no real money is moved: the gates of live were not asked"
+    shut = {"flag": False, "typed": "yes", "keys_present": (), "reconciled": False, "journal_exposed": "readable"}
+    for name, value in shut.items():
+        (reason,) = armed(settings, **{name: value})(settings)
+        assert refused(armed(settings, **{name: value})) == f"chain: no real money is moved: {reason}"
+    assert all(reason in refused(armed(settings, **shut)) for reason in armed(settings, **shut)(settings))
+    assert refused(armed(settings)).startswith("file:key: cannot be read")  # with every gate open the key is next
+
+
+def test_fault_G5_an_account_is_not_opened_on_the_record_of_another_as_an_engine_does_not_start_on_it(
+    tmp_path: Path,
+) -> None:
+    real, played = (read_settings(written(tmp_path, text)) for text in (live(), demo()))
+    with pytest.raises(ConfigError, match="the chain is live, and the record is one of paper: use another journal"):
+        opened(real, tmp_path, gates=armed(real))
+    with pytest.raises(ConfigError, match="the journal is of environment 'paper', not 'live'"):
+        opened(real, tmp_path, Kept("paper"), gates=armed(real))
+    with pytest.raises(ConfigError, match="the journal is of environment 'live', not 'demo'"):
+        opened(played, tmp_path, Kept("live"))
+    with pytest.raises(ConfigError, match="the journal is of account 'other', not 'main'"):
+        opened(played, tmp_path, Kept("demo", "other"))
 
 
 def test_paper_has_no_signer_and_without_the_section_there_is_no_chain(tmp_path: Path) -> None:
@@ -235,8 +284,9 @@ def test_a_wrong_key_is_named_by_its_field_and_shown_nowhere(tmp_path: Path, key
 
 def test_a_public_test_key_is_refused_live(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(KEY_OF_US)
+    settings = read_settings(written(tmp_path, live()))
     with pytest.raises(ConfigError, match=r"chain.keys.private_key: the key of 0x7099\w+ is public"):
-        opened(read_settings(written(tmp_path, live())), tmp_path)
+        opened(settings, tmp_path, Kept("live"), gates=armed(settings))
 
 
 @pytest.mark.parametrize(
