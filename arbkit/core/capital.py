@@ -152,6 +152,25 @@ class Conversion(NamedTuple):
     offer: Offer
 
 
+def fee_bips(no: int, each: int) -> int:
+    """Return what is taken of so many NO where `each` is left, in hundredths of a percent; exact from 0.01 shares on."""
+    return -(-(no - each) * 10_000 // no)
+
+
+def other_event(intent: CapitalIntent, found: Conversion | None, event: str) -> str:
+    """Return how a conversion on record differs from the one that its event makes here, and what is to be done."""
+    on_record, here = fee_bips(intent.no, intent.yes), "these are no questions of one event here"
+    if found is not None and found.made != intent.made:
+        here = f"here it makes YES of {', '.join(found.made) or 'none'}"
+    elif found is not None:
+        here = f"here it takes fee_bips = {fee_bips(intent.no, found.each)}"
+    return (
+        f"{intent.key} is under way: it converts NO of {', '.join(intent.taken)} into YES of "
+        f"{', '.join(intent.made) or 'none'} at event {event} for fee_bips = {on_record}, and {here}: start with the "
+        "event as it is on record until that has its end, and only then with what has changed"
+    )
+
+
 def no_markets(trade: MultiLegTrade) -> tuple[str, ...]:
     """Return the markets of one event whose NO are a trade's legs, in their order; nothing where it has other legs."""
     books = [leg.book for leg in trade.legs]

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from arbkit.core.capital import ACCOUNT, CapitalIntent, CapitalResult, Payout, paired_market
+from arbkit.core.capital import ACCOUNT, CapitalIntent, CapitalResult, Payout, other_event, paired_market
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ChainError, ConfigError
 from arbkit.core.model import Book, ExecutionResult, MultiLegTrade
@@ -58,19 +58,26 @@ class Settling(CapitalDesk):
     # -- its life ------------------------------------------------------------------------------------------------
 
     def take_over(self, capital: Capital) -> None:
-        """Take what a journal says of earlier processes; ConfigError when a chain that is not here is at work for it."""
-        if left := [intent.key for intent in capital.open.values() if not self._is_known(intent)]:
-            raise ConfigError(f"{', '.join(left)} is under way on a chain that this engine was not given: add it")
+        """Take what a journal says of earlier processes; ConfigError when a chain that is not here is at work for it.
+
+        A conversion has the fee and the markets that its event had when it was wanted: with others it is not taken up.
+        """
+        wrong = [why for intent in capital.open.values() if (why := self._unlike(intent))]
+        if wrong:
+            raise ConfigError("; ".join(wrong))
         self.capital = capital
 
-    def _is_known(self, intent: CapitalIntent) -> bool:
-        """Tell whether the chain here is one that an intent of an earlier process can be at work on."""
+    def _unlike(self, intent: CapitalIntent) -> str:
+        """Return why the chain here is not the one that an intent of an earlier process is at work on, or nothing."""
         if not self._covers(intent.markets):
-            return False
+            return f"{intent.key} is under way on a chain that this engine was not given: add it"
         if intent.work is not Work.CONVERT:
-            return True
+            return ""
         found = self._chain.conversion(intent.taken, intent.no)
-        return found is not None and (found.made, found.each) == (intent.made, intent.yes)
+        if found is not None and (found.made, found.each) == (intent.made, intent.yes):
+            return ""
+        events = {book.market.event for book in self._books.values() if book.market_name == intent.market}
+        return other_event(intent, found, events.pop() or "that has no name")
 
     def _covers(self, markets: Sequence[str]) -> bool:
         return all(market in self._markets for market in markets)

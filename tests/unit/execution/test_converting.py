@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arbkit.backtest.mock_platform import Answer
-from arbkit.core.capital import CapitalIntent, Conversion, Offer, Payout
+from arbkit.core.capital import CapitalIntent, Offer, Payout, fee_bips
 from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FundsMissing, JournalError
 from arbkit.core.model import ExecutionResult, Outcome
 from arbkit.core.transaction import Fate, Work
@@ -407,29 +408,54 @@ def test_a_set_that_waits_is_converted_by_the_next_process() -> None:
     assert rig.shares() == {}
 
 
-class Otherwise(EventChain):
-    """Its event is another one than the intent was for."""
+ON_RECORD = (
+    "it converts NO of alpha:a, alpha:b into YES of alpha:c at event e for fee_bips = 100, and {}: "
+    "start with the event as it is on record until that has its end, and only then with what has changed"
+)
 
-    def conversion(self, _markets: Sequence[str], shares: Size) -> Conversion | None:
-        return Conversion((), Size(shares - 1), self.offer)
 
-
-@pytest.mark.parametrize("other", ["no chain", "no event", "another fee"])
-def test_a_conversion_under_way_is_not_started_on_without_its_chain_and_event(other: str) -> None:
-    rig = EventRig()
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ("no chain", "is under way on a chain that this engine was not given: add it"),
+        ("no event", ON_RECORD.format("these are no questions of one event here")),
+        ("other markets", ON_RECORD.format("here it makes YES of none")),
+        ("another fee", ON_RECORD.format("here it takes fee_bips = 250")),
+    ],
+)
+def test_a_conversion_under_way_is_not_started_on_without_its_chain_and_event_and_is_told_what_differs(
+    changed: str, says: str
+) -> None:
+    rig = EventRig(takes=2)
+    rig.chain.fee_bips = 100  # type: ignore[attr-defined]
+    events = {"no event": MARKETS[1:], "other markets": MARKETS[:2]}
 
     async def main() -> None:
         await rig.engine.start()
         await rig.trade()
         await asyncio.sleep(1)
         await rig.engine.stop()
-        chains: dict[str, Any] = {"no chain": NoChain(), "another fee": Otherwise(rig.alpha)}
-        if other == "no event":
-            rig.chain.event = MARKETS[:2]  # type: ignore[attr-defined]
-        with pytest.raises(ConfigError, match="is under way on a chain that this engine was not given"):
-            await rig.new_engine(chains.get(other)).start()
+        (intent,) = rig.facts("capital.intent")
+        rig.chain.event = events.get(changed, MARKETS)  # type: ignore[attr-defined]
+        rig.chain.fee_bips = 250 if changed == "another fee" else 100  # type: ignore[attr-defined]
+        with pytest.raises(ConfigError) as refused:
+            await rig.new_engine(NoChain() if changed == "no chain" else None).start()
+        assert intent.key in str(refused.value)
+        assert says in str(refused.value)
+        rig.chain.event, rig.chain.fee_bips = MARKETS, 100  # type: ignore[attr-defined]
+        rig.engine = rig.new_engine()  # as on record it goes on, and has its end
+        await rig.engine.start()
+        await asyncio.sleep(40)
+        await rig.engine.stop()
 
     virtual(main())
+    rig.check()
+    assert rig.shares() == {C_YES: 99.0}
+
+
+@given(no=st.integers(10_000, 10**13), bips=st.integers(0, 9_999))
+def test_a_fee_is_read_off_what_a_conversion_leaves(no: int, bips: int) -> None:
+    assert fee_bips(no, no - no * bips // 10_000) == bips
 
 
 def test_a_replay_without_a_market_table_counts_the_same_sets() -> None:
