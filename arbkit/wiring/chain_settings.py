@@ -34,7 +34,10 @@ from arbkit.wiring.hosts import Tag
 from arbkit.wiring.keys import FORMS, SAID, KeyReference
 
 POLYGON: Final = 137
+MOST_CHAIN_ID = 2**63 - 37  # what a signature adds to it still fits 64 bits (EIP-2294)
 LEAST_FEE_GWEI = 25  # the tip below which Polygon's nodes take nothing (bor's params, PIP-35)
+LEAST_COST_POL = 0.000525  # 21,000 gas at that tip: no transaction is cheaper
+LEAST_PRICE = 0.000001  # dollars: what is charged is counted in millionths
 MOST_FEE_GWEI = 10_000
 MOST_COST_POL = 100
 KEY_PART = 8  # a part of a path that is so long may be a provider's key
@@ -63,7 +66,7 @@ class ChainSettings:
     def __post_init__(self) -> None:
         if self.environment not in ("demo", "live"):
             raise ConfigError(f"chain.environment: must be one of demo, live, not {redacted(str(self.environment))!r}")
-        if type(self.chain_id) is not int or self.chain_id < 1:
+        if type(self.chain_id) is not int or not 1 <= self.chain_id <= MOST_CHAIN_ID:
             raise ConfigError(f"chain.chain_id: must be a chain's number, {POLYGON} for Polygon")
         if self.environment == "live" and self.chain_id != POLYGON:
             raise ConfigError(f"chain.chain_id: {self.chain_id} is not the live chain, which is {POLYGON}")
@@ -76,10 +79,13 @@ class ChainSettings:
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value <= most:  # NaN and infinity are not either
                 raise ConfigError(f"chain.{name}: must be a number above 0 and at most {most:,}")
-        if self.max_fee_gwei < LEAST_FEE_GWEI:
-            raise ConfigError(
-                f"chain.max_fee_gwei: {self.max_fee_gwei:g} pays no tip of {LEAST_FEE_GWEI}, which nodes ask"
-            )
+        for name, least, why in (
+            ("pol_price", LEAST_PRICE, "is less than a millionth of a dollar: gas would cost nothing"),
+            ("max_fee_gwei", LEAST_FEE_GWEI, f"pays no tip of {LEAST_FEE_GWEI}, which nodes ask"),
+            ("max_cost_pol", LEAST_COST_POL, f"pays for no transaction: the cheapest takes {LEAST_COST_POL:f}"),
+        ):
+            if (value := getattr(self, name)) < least:
+                raise ConfigError(f"chain.{name}: {value:g} {why}")
         if type(self.approves) is not bool:
             raise ConfigError("chain.approves: must be true or false")
         if self.environment == "live" and self.contracts != POLYMARKET:

@@ -96,9 +96,7 @@ async def capital_by_settings(
             contracts=chain.contracts,
             clock=clock,
             safe=SafeWallet(chain.holder, chain.multisend) if chain.is_safe else None,
-            gas=GasConfig(
-                max_fee_cap=round(chain.max_fee_gwei * GWEI), cost_cap=round(chain.max_cost_pol * WEI_PER_POL)
-            ),
+            gas=gas_by_settings(chain),
             approves=chain.approves,
             tracker=tracker,
             locks=locks,
@@ -106,6 +104,11 @@ async def capital_by_settings(
         ) as capital,
     ):
         yield capital
+
+
+def gas_by_settings(chain: ChainSettings) -> GasConfig:
+    """Return the caps on gas in wei."""
+    return GasConfig(max_fee_cap=round(chain.max_fee_gwei * GWEI), cost_cap=round(chain.max_cost_pol * WEI_PER_POL))
 
 
 def _refuse_another_record(settings: Settings, journal: ReadJournal, *, live: bool) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from arbkit.chain.capital import PolygonCapital
 from arbkit.core.errors import ConfigError
+from arbkit.core.units import MICRO, cash
 from arbkit.journal.memory import MemoryJournal
 from arbkit.readiness import confirmation, exposed, keys_present, live_gates
 from arbkit.settlement.contracts import POLYMARKET
-from arbkit.wiring.polygon import capital_by_settings
+from arbkit.wiring.chain_settings import LEAST_COST_POL, LEAST_FEE_GWEI, LEAST_PRICE, ChainSettings
+from arbkit.wiring.polygon import capital_by_settings, gas_by_settings
 from arbkit.wiring.settings import Settings, check_settings, read_settings
 from tests.rig import virtual
 from tests.unit.test_settings import EVERY_LIMIT, HEX, LIVE, TOP, refusal, written
@@ -108,6 +112,10 @@ def test_whoever_checks_the_settings_reads_what_gas_may_cost_and_for_whom(tmp_pa
         ("chain_id = 137\n", "chain_id = true\n", "chain.chain_id: must be a chain's number"),
         ("pol_price = 0.25\n", "pol_price = nan\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = 0\n", "chain.pol_price: must be a number above 0"),
+        ("pol_price = 0.25\n", "pol_price = 1e-30\n", "chain.pol_price: 1e-30 is less than a millionth of a dollar"),
+        ("pol_price = 0.25\n", "pol_price = 0.25\nmax_cost_pol = 1e-30\n", "chain.max_cost_pol: 1e-30 pays for no"),
+        ("chain_id = 137\n", f"chain_id = {2**63}\n", "chain.chain_id: must be a chain's number"),
+        ("chain_id = 137\n", "chain_id = 137.0\n", "chain.chain_id: must be a chain's number"),
         ("pol_price = 0.25\n", f"pol_price = 1{'0' * 400}\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = inf\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = 0.25\nmultisend = false\n", "chain.multisend: is no address"),
@@ -143,6 +151,42 @@ def test_what_cannot_be_meant_is_refused_with_the_name_of_its_field(
     text = demo()
     assert old in text
     assert says in refusal(tmp_path, text.replace(old, new, 1))
+
+
+NUMBERS = ("pol_price", "max_fee_gwei", "max_cost_pol")
+NO_NUMBERS = (0, -1, 0.0, 5e-324, 1e308, 10**400, float("nan"), float("inf"), -float("inf"), True, False, "1", None)
+
+
+@pytest.mark.parametrize("field", ["chain_id", *NUMBERS])
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_no_number_of_the_section_takes_what_is_none_and_each_says_so_by_its_name(
+    tmp_path: Path, field: str, value: Any
+) -> None:
+    chain = read_settings(written(tmp_path, demo())).chain
+    assert chain is not None
+    with pytest.raises(ConfigError, match=rf"^chain\.{field}: "):
+        replace(chain, **{field: value})
+
+
+A_CHAIN = ChainSettings(
+    environment="demo", chain_id=137, endpoints=("http://127.0.0.1:8545",), holder=US, pol_price=0.25
+)
+
+
+@given(field=st.sampled_from(NUMBERS), value=st.floats() | st.floats(0, 1e-3) | st.floats(0, 1e4) | st.integers())
+@example(field="max_cost_pol", value=LEAST_COST_POL)
+@example(field="max_fee_gwei", value=LEAST_FEE_GWEI)
+@example(field="pol_price", value=LEAST_PRICE)
+def test_whatever_number_the_section_takes_gas_is_paid_and_weighed_by(field: str, value: Any) -> None:
+    try:
+        chain = replace(A_CHAIN, **{field: value})
+    except ConfigError as refused:
+        assert str(refused).startswith(f"chain.{field}: ")  # noqa: PT017 - most numbers are none
+        return
+    gas = gas_by_settings(chain)
+    assert gas.cost_cap >= 21_000 * gas.tip_floor
+    assert cash(chain.pol_price) > 0
+    assert float(chain.pol_price) * MICRO <= cash(chain.pol_price) + 1e-6
 
 
 def test_contracts_of_a_demo_are_read_and_each_slip_in_them_is_named(tmp_path: Path) -> None:
