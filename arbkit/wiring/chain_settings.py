@@ -20,10 +20,13 @@ the field and repeats nothing that could be a key.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import unquote, urlsplit
 
 from arbkit.core.addresses import is_loopback, parts_of
 from arbkit.core.errors import ConfigError
@@ -80,7 +83,7 @@ class ChainSettings:
             if type(value) not in (int, float) or not 0 < value <= most:  # NaN and infinity are not either
                 raise ConfigError(f"chain.{name}: must be a number above 0 and at most {most:,}")
         for name, least, why in (
-            ("pol_price", LEAST_PRICE, "is less than a millionth of a dollar: gas would cost nothing"),
+            ("pol_price", LEAST_PRICE, "is less than a millionth of a dollar, the least that gas is weighed by"),
             ("max_fee_gwei", LEAST_FEE_GWEI, f"pays no tip of {LEAST_FEE_GWEI}, which nodes ask"),
             ("max_cost_pol", LEAST_COST_POL, f"pays for no transaction: the cheapest takes {LEAST_COST_POL:f}"),
         ):
@@ -94,22 +97,35 @@ class ChainSettings:
     def _check_endpoints(self) -> None:
         if not self.endpoints:
             raise ConfigError("chain.endpoints: is empty: name at least one node, three where one may fail")
-        known = [str(one) for one in self.endpoints]
         for place, one in enumerate(self.endpoints):
-            if known.index(known[place]) != place:
-                raise ConfigError(f"chain.endpoints: number {place + 1} stands there twice: it is no second node")
             if isinstance(one, str):
                 try:
                     endpoint_host(one, self.environment)
                 except ConfigError as error:
                     raise ConfigError(f"chain.endpoints: number {place + 1} {error}") from None
+            elif not isinstance(one, KeyReference):
+                raise ConfigError(f"chain.endpoints: number {place + 1} is neither an address nor a reference to one")
+        self._refuse_twice([one if isinstance(one, KeyReference) else node_of(one) for one in self.endpoints])
+
+    def _refuse_twice(self, nodes: Sequence[object]) -> None:
+        """Raise ConfigError for what is one node under two addresses: it would vouch for itself, and fail with itself."""
+        for place, node in enumerate(nodes):
+            if (first := nodes.index(node)) != place:
+                names = [
+                    f"number {at + 1} ({one if isinstance(one, KeyReference) else urlsplit(one).netloc})"
+                    for at, one in ((first, self.endpoints[first]), (place, self.endpoints[place]))
+                ]
+                raise ConfigError(f"chain.endpoints: {names[1]} stands there twice: it is {names[0]}, no second node")
 
     @property
     def is_safe(self) -> bool:
         return bool(self.multisend)
 
     def urls(self, folder: Path) -> tuple[Secret, ...]:
-        """Return the nodes' addresses, those that are kept elsewhere read now; ConfigError names place and reason."""
+        """Return the nodes' addresses, those that are kept elsewhere read now; ConfigError names place and reason.
+
+        Only now can it be told of two references that one node is behind both.
+        """
         found = []
         for place, one in enumerate(self.endpoints):
             try:
@@ -118,6 +134,7 @@ class ChainSettings:
             except ConfigError as error:
                 raise ConfigError(f"chain.endpoints: number {place + 1} {error}") from None
             found.append(url)
+        self._refuse_twice([node_of(url.reveal()) for url in found])
         return tuple(found)
 
     def plain(self) -> dict[str, Any]:
@@ -159,6 +176,19 @@ def endpoint_host(url: str, tag: Tag, *, may_hold_key: bool = False) -> str:
     elif parts.scheme != "https":
         raise ConfigError(f"({host}) must be https://: without TLS anybody on the way can change what is answered")
     return host
+
+
+def node_of(url: str) -> tuple[str, int | None, str, str]:
+    """Return what all spellings of a node's address have in common; it may hold a key, and is for comparing alone.
+
+    One port of one host is one listener, with TLS or without; what a path ends with is nothing to it.
+    """
+    parts = urlsplit(url)  # scheme and host are in lower case now
+    host = (parts.hostname or "").rstrip(".")
+    with suppress(ValueError):
+        host = ip_address("127.0.0.1" if host == "localhost" else host).compressed
+    port = parts.port if parts.port is not None else {"https": 443, "http": 80}.get(parts.scheme)
+    return host, port, unquote(parts.path).rstrip("/"), parts.query
 
 
 def chain_from(document: Mapping[str, Any]) -> ChainSettings | None:

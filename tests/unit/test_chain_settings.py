@@ -19,6 +19,7 @@ from arbkit.journal.memory import MemoryJournal
 from arbkit.readiness import confirmation, exposed, keys_present, live_gates
 from arbkit.settlement.contracts import POLYMARKET
 from arbkit.wiring.chain_settings import LEAST_COST_POL, LEAST_FEE_GWEI, LEAST_PRICE, ChainSettings
+from arbkit.wiring.keys import KeyReference
 from arbkit.wiring.polygon import capital_by_settings, gas_by_settings
 from arbkit.wiring.settings import Settings, check_settings, read_settings
 from tests.rig import virtual
@@ -131,7 +132,6 @@ def test_whoever_checks_the_settings_reads_what_gas_may_cost_and_for_whom(tmp_pa
         ('["http://127.0.0.1:8545", "http://[::1]:8546"]', "[]", "chain.endpoints: is empty"),
         ('["http://127.0.0.1:8545", "http://[::1]:8546"]', '"http://127.0.0.1"', "chain.endpoints: must be a list"),
         ('["http://127.0.0.1:8545", "http://[::1]:8546"]', "[1]", "chain.endpoints: must be a list"),
-        ("http://[::1]:8546", "http://127.0.0.1:8545", "chain.endpoints: number 2 stands there twice"),
         ("http://[::1]:8546", "https://polygon.example.org", "number 2 (polygon.example.org) is not this machine"),
         ("http://[::1]:8546", "http://127.0.0.1:9/\\\\x", "number 2 is no address: it holds a blank"),
         ("http://[::1]:8546", "http://[::1", "number 2 is no address"),
@@ -352,6 +352,76 @@ def test_an_address_that_is_kept_elsewhere_is_judged_when_it_is_read_and_its_key
     assert "abcdefgh" not in str(refused.value)
     (tmp_path / "rpc").write_text("http://127.0.0.1:8545/v2/abcdefghijklmnop")
     assert "abcdefgh" not in repr(chain.urls(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545/"),
+        ("http://127.0.0.1:8545/rpc", "http://127.0.0.1:8545/%72pc//"),
+        ("http://127.0.0.1", "http://127.0.0.1:80"),
+        ("http://127.0.0.1", "http://127.0.0.1:"),
+        ("https://127.0.0.1/", "HTTPS://127.0.0.1:443"),
+        ("http://127.0.0.1:8545", "HTTP://127.0.0.1:08545"),
+        ("http://127.0.0.1:8545", "https://127.0.0.1:8545"),
+        ("http://127.0.0.1:8545", "http://LocalHost:8545"),
+        ("http://[::1]:8545", "http://[0:0:0:0:0:0:0:1]:8545"),
+    ],
+)
+def test_two_spellings_of_one_node_are_refused_in_the_file_and_behind_references(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    def endpoints(one: str, other: str) -> str:
+        return demo(DEMO.replace("http://127.0.0.1:8545", one).replace("http://[::1]:8546", other))
+
+    names = [address.partition("://")[2].partition("/")[0] for address in (first, second)]
+    said = "number 2 ({}) stands there twice: it is number 1 ({}), no second node"
+    assert said.format(names[1], names[0]) in refusal(tmp_path, endpoints(first, second))
+    assert said.format(names[0], names[1]) in refusal(tmp_path, endpoints(second, first))
+    for name, address in (("one", first), ("other", second)):
+        (tmp_path / name).write_text(address)
+    chain = read_settings(written(tmp_path, endpoints("file:one", "file:other"))).chain
+    assert chain is not None
+    with pytest.raises(ConfigError) as refused:
+        chain.urls(tmp_path)
+    assert said.format("file:other", "file:one") in str(refused.value)
+    assert "127.0.0.1" not in str(refused.value)
+
+
+def test_a_live_node_in_capitals_and_with_its_port_is_the_same_one(tmp_path: Path) -> None:
+    twice = '["https://polygon.example.org", "https://Polygon.Example.ORG.:443/"]'
+    text = live(REAL.replace('["env:POLYGON_RPC", "https://polygon.example.org"]', twice))
+    assert "number 2 (Polygon.Example.ORG.:443) stands there twice: it is number 1 (polygon.example.org)" in refusal(
+        tmp_path, text
+    )
+
+
+def test_one_reference_twice_is_one_node_and_a_key_in_an_address_is_not_repeated(tmp_path: Path) -> None:
+    chain = read_settings(written(tmp_path, demo())).chain
+    assert chain is not None
+    reference = KeyReference("file", "rpc")
+    with pytest.raises(ConfigError, match=r"number 2 \(file:rpc\) stands there twice: it is number 1 \(file:rpc\)"):
+        replace(chain, endpoints=(reference, reference))
+    with pytest.raises(ConfigError, match="number 1 is neither an address nor a reference to one"):
+        replace(chain, endpoints=(8545,))  # type: ignore[arg-type]
+    (tmp_path / "rpc").write_text("http://127.0.0.1:8545/v2/abcdefghijklmnop")
+    (tmp_path / "other").write_text("HTTP://127.0.0.1:8545/v2/abcdefghijklmnop/")
+    with pytest.raises(ConfigError, match=r"number 2 .* stands there twice") as refused:
+        replace(chain, endpoints=(reference, KeyReference("file", "other"))).urls(tmp_path)
+    assert "abcdefgh" not in str(refused.value)
+
+
+def test_what_differs_in_port_path_or_query_are_two_nodes(tmp_path: Path) -> None:
+    chain = read_settings(written(tmp_path, demo())).chain
+    assert chain is not None
+    base = "http://127.0.0.1:8545"
+    several = (base, f"{base}/a", f"{base}/A", "http://127.0.0.1:8546", "http://127.0.0.1", "https://127.0.0.1")
+    assert len(replace(chain, endpoints=several).urls(tmp_path)) == len(several)
+    for name, address in (("one", f"{base}/?k=v"), ("other", f"{base}/?k=w")):
+        (tmp_path / name).write_text(address)
+    keyed = replace(chain, endpoints=(KeyReference("file", "one"), KeyReference("file", "other")))
+    assert len(keyed.urls(tmp_path)) == 2
 
 
 def test_fault_G3_live_waits_for_the_chains_key_too_and_for_what_others_may_read(tmp_path: Path) -> None:
