@@ -112,7 +112,7 @@ class ChainSettings:
         for place, node in enumerate(nodes):
             if (first := nodes.index(node)) != place:
                 names = [
-                    f"number {at + 1} ({one if isinstance(one, KeyReference) else urlsplit(one).netloc})"
+                    f"number {at + 1} ({one.shown if isinstance(one, KeyReference) else urlsplit(one).netloc})"
                     for at, one in ((first, self.endpoints[first]), (place, self.endpoints[place]))
                 ]
                 raise ConfigError(f"chain.endpoints: {names[1]} stands there twice: it is {names[0]}, no second node")

@@ -27,21 +27,38 @@ MOST_BYTES = 65_536  # a key file is not longer
 
 @dataclass(frozen=True, slots=True)
 class KeyReference:
-    """An environment variable, a file (relative to the settings' folder) or an entry of the system's keyring."""
+    """An environment variable, a file (relative to the settings' folder) or an entry of the system's keyring.
+
+    ConfigError for what is none, or could be a key, without repeating it: it may be the key itself. What is said of a
+    reference later has everything masked that looks like one.
+    """
 
     kind: Kind
     name: str
 
+    def __post_init__(self) -> None:
+        is_text = all(isinstance(one, str) for one in (self.kind, self.name))
+        if not is_text or self.kind not in FORMS or not FORMS[self.kind].fullmatch(self.name):
+            raise ConfigError(f"must be {SAID}, never the key itself")
+        if is_key_like(self.name) or has_login(self.name):
+            raise ConfigError(f"looks like a key, and keys do not stand here: must be {SAID}")
+
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Read a reference; ConfigError for anything else, without repeating it: it may be the key itself."""
+        """Read a reference; ConfigError for anything else."""
         kind, _, name = text.partition(":") if isinstance(text, str) else ("", "", "")
-        if kind not in FORMS or not FORMS[kind].fullmatch(name):
-            raise ConfigError(f"must be {SAID}, never the key itself")
         return cls(cast(Kind, kind), name)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"
+
+    @property
+    def shown(self) -> str:
+        """The reference for people; a name that somebody took for the place of a key itself is not repeated."""
+        return redacted(str(self))
+
+    def __repr__(self) -> str:
+        return f"KeyReference({self.shown})"
 
     def path(self, folder: Path) -> Path | None:
         """Return the file a reference names, None when it names none; `folder` is that of the settings."""
@@ -56,7 +73,7 @@ class KeyReference:
         else:
             text = self._asked()
         if not text.strip():
-            raise ConfigError(f"{self}: there is no key there")
+            raise ConfigError(f"{self.shown}: there is no key there")
         return Secret(text.strip())
 
     def _read(self, folder: Path) -> str:
@@ -64,23 +81,23 @@ class KeyReference:
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
-                raise ConfigError(f"{self}: not a file of a key's size")
+                raise ConfigError(f"{self.shown}: not a file of a key's size")
             return path.read_text(encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"{self}: cannot be read: {error.strerror}") from None
+            raise ConfigError(f"{self.shown}: cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise ConfigError(f"{self}: not a text") from None  # the error itself quotes the bytes
+            raise ConfigError(f"{self.shown}: not a text") from None  # the error itself quotes the bytes
 
     def _asked(self) -> str:
         service, _, name = self.name.partition("/")
         try:
             keyring: Any = import_module("keyring")
         except ImportError:
-            raise ConfigError(f"{self}: the package keyring is not installed") from None
+            raise ConfigError(f"{self.shown}: the package keyring is not installed") from None
         try:
             return str(keyring.get_password(service, name) or "")
         except keyring.errors.KeyringError as error:
-            raise ConfigError(f"{self}: the keyring does not answer: {type(error).__name__}") from None
+            raise ConfigError(f"{self.shown}: the keyring does not answer: {type(error).__name__}") from None
 
 
 def refuse_keys(document: Mapping[str, Any], text: str) -> None:

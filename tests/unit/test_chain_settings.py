@@ -23,7 +23,7 @@ from arbkit.wiring.keys import KeyReference
 from arbkit.wiring.polygon import capital_by_settings, gas_by_settings
 from arbkit.wiring.settings import Settings, check_settings, read_settings
 from tests.rig import virtual
-from tests.unit.test_settings import EVERY_LIMIT, HEX, LIVE, TOP, refusal, written
+from tests.unit.test_settings import ENCODED, EVERY_LIMIT, HEX, LIVE, TOP, refusal, written
 
 US = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 OTHER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
@@ -405,6 +405,9 @@ def test_one_reference_twice_is_one_node_and_a_key_in_an_address_is_not_repeated
         replace(chain, endpoints=(reference, reference))
     with pytest.raises(ConfigError, match="number 1 is neither an address nor a reference to one"):
         replace(chain, endpoints=(8545,))  # type: ignore[arg-type]
+    named = KeyReference("env", ENCODED.removesuffix("="))
+    with pytest.raises(ConfigError, match=r"number 2 \(env:\*\*\*\) stands there twice: it is number 1 \(env:\*\*\*\)"):
+        replace(chain, endpoints=(named, named))
     (tmp_path / "rpc").write_text("http://127.0.0.1:8545/v2/abcdefghijklmnop")
     (tmp_path / "other").write_text("HTTP://127.0.0.1:8545/v2/abcdefghijklmnop/")
     with pytest.raises(ConfigError, match=r"number 2 .* stands there twice") as refused:

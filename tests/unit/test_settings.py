@@ -8,6 +8,7 @@ import sys
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -269,6 +270,42 @@ def test_fault_G4_a_key_beside_broken_syntax_is_not_repeated_either(tmp_path: Pa
 def test_fault_G4_only_a_reference_is_a_reference(text: object) -> None:
     with pytest.raises(ConfigError, match=r"must be env:NAME, file:PATH or keyring:SERVICE/NAME"):
         KeyReference.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("env", f"e{HEX[1:]}"),
+        ("env", HEX),
+        ("env", ENCODED),
+        ("file", PEM),
+        ("file", HEX),
+        ("file", f"keys/0x{HEX}"),
+        ("file", f"https://me:{ENCODED}@example.org/"),
+        ("keyring", HEX),
+        ("keyring", f"arbkit/{HEX}"),
+        (HEX, "name"),
+        (HEX, HEX),
+        (None, HEX),
+        (["env"], HEX),
+        ("file", 5),
+    ],
+)
+def test_fault_G4_a_reference_that_is_built_in_code_from_a_key_does_not_repeat_it(kind: Any, name: Any) -> None:
+    with pytest.raises(ConfigError, match=r"must be env:NAME, file:PATH or keyring:SERVICE/NAME") as refused:
+        KeyReference(kind, name)
+    assert not any(part in str(refused.value) for part in (HEX, HEX[1:], ENCODED, "MIIEow"))
+
+
+def test_fault_G4_what_may_be_a_name_and_may_be_a_key_is_masked_where_it_is_said(tmp_path: Path) -> None:
+    name = ENCODED.removesuffix("=")
+    for kind in ("env", "file"):
+        reference = KeyReference(kind, name)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError) as refused:
+            reference.load(tmp_path, {})
+        assert name not in f"{refused.value} {reference!r} {(reference,)} {reference.shown}"
+        assert f"{kind}:***: " in str(refused.value)
+    assert repr(KeyReference("env", "MY_KEY")) == "KeyReference(env:MY_KEY)"
 
 
 def test_fault_G4_a_reference_is_read_when_it_is_needed_and_shows_nothing(tmp_path: Path) -> None:
