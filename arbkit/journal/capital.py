@@ -83,8 +83,13 @@ class Capital:
         _STEPS[fact](self, key, data)
 
     def with_gas(self, result: ExecutionResult) -> ExecutionResult:
-        """Return a result with what its trade's capital has cost by now, off its pnl."""
+        """Return a result with what its trade's capital has cost by now, off its pnl.
+
+        That is all of it for the last `CHARGED` trades that were charged. What is remembered of an older one that is
+        charged again begins anew: its result may lack what was forgotten, but never has less than it had.
+        """
         gas, wei = self.charged.get(result.trade.id, Charge())
+        gas, wei = max(gas, result.gas), max(wei, result.gas_wei)
         pnl = Cash(result.pnl + result.gas - gas)  # a result that had some of it already is brought up to date
         return replace(result, gas=gas, gas_wei=wei, pnl=pnl) if wei or gas else result
 

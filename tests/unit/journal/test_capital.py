@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from arbkit.core.capital import CapitalIntent, Charge, Payout, no_markets, trade_of
 from arbkit.core.errors import JournalDamaged
-from arbkit.core.model import ArbitrageOpportunity, Basket, ExecutionStrategy, Kind, MultiLegTrade, Side, TradeLeg
+from arbkit.core.model import (
+    ArbitrageOpportunity,
+    Basket,
+    ExecutionResult,
+    ExecutionStrategy,
+    Kind,
+    MultiLegTrade,
+    Outcome,
+    Side,
+    TradeLeg,
+)
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Price, Size
 from arbkit.journal.capital import CHARGED, Capital, NoSet, Pairs
@@ -31,6 +41,53 @@ def test_gas_of_the_last_trades_is_remembered_one_by_one_and_of_all_in_sum() -> 
     assert capital.charged["first"] == Charge(Cash(6), 2 * 10**30)
     assert "t1" not in capital.charged
     assert capital.gas == 3 * (CHARGED + 2)
+
+
+def a_trade(name: str, kind: Kind = Kind.COMPLEMENT, books: tuple[str, ...] = (f"{M}:yes", f"{M}:no")) -> MultiLegTrade:
+    known = NamedBooks()
+    legs = tuple(known[book] for book in books)
+    basket = Basket("b", kind, "e", legs, Cash(MICRO), Size(1), Size(1))
+    found = ArbitrageOpportunity("o", basket, 0, Size(1), Cash(0), Cash(0))
+    sides = tuple(TradeLeg(at, book, Side.BUY, Size(1), Cash(1), Price(1)) for at, book in enumerate(legs))
+    return MultiLegTrade(name, found, ExecutionStrategy.MARKET, sides)
+
+
+def test_gas_that_a_result_has_stays_on_it_when_what_is_remembered_of_its_trade_has_begun_anew() -> None:
+    capital = Capital()
+
+    def charge(trade: str, turn: int, gas: int) -> None:
+        fact, key, fields = wanted(Work.MERGE, 5, turn, trade)
+        capital.apply(fact, key, fields)
+        ended = {**done(key)[2], "gas": gas, "wei": str(gas * 10), "again": True, "fate": Fate.REFUSED}
+        capital.apply("capital.done", key, ended)
+
+    charge("old", 0, 7)
+    result = capital.with_gas(ExecutionResult(a_trade("old"), Outcome.COMPLETED, pnl=Cash(100)))
+    assert (result.gas, result.gas_wei, result.pnl) == (7, 70, 93)
+    for turn in range(1, CHARGED + 1):
+        charge(f"t{turn}", turn, 1)
+    assert capital.with_gas(result) == result  # forgotten, and not taken for nothing
+    charge("old", CHARGED + 1, 2)
+    assert capital.charged["old"] == Charge(Cash(2), 20)
+    assert capital.with_gas(result) == result
+
+
+@given(
+    had=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    known=st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    pnl=st.integers(-99, 99),
+)
+def test_a_result_that_is_brought_up_to_date_never_has_less_gas_and_what_it_made_before_gas_stays(
+    had: tuple[int, int], known: tuple[int, int] | None, pnl: int
+) -> None:
+    capital = Capital()
+    if known is not None:
+        capital.charged["t"] = Charge(Cash(known[0]), known[1])
+    before = ExecutionResult(a_trade("t"), Outcome.COMPLETED, gas=Cash(had[0]), gas_wei=had[1], pnl=Cash(pnl))
+    after = capital.with_gas(before)
+    assert (after.gas, after.gas_wei) == tuple(max(pair) for pair in zip(had, known or (0, 0), strict=True))
+    assert after.pnl + after.gas == before.pnl + before.gas
+    assert capital.with_gas(after) == after
 
 
 @given(trade=st.text(alphabet="ab:.", min_size=1), turn=st.integers(0, 99))
@@ -247,9 +304,4 @@ def test_sets_are_what_was_there_less_what_was_converted_whatever_else_is_under_
 def test_a_set_is_no_of_several_markets_of_one_event_at_one_venue(
     kind: Kind, books: tuple[str, ...], markets: tuple[str, ...]
 ) -> None:
-    known = NamedBooks()
-    legs = tuple(known[name] for name in books)
-    basket = Basket("b", kind, "e", legs, Cash(MICRO), Size(1), Size(1))
-    found = ArbitrageOpportunity("o", basket, 0, Size(1), Cash(0), Cash(0))
-    sides = tuple(TradeLeg(at, book, Side.BUY, Size(1), Cash(1), Price(1)) for at, book in enumerate(legs))
-    assert no_markets(MultiLegTrade("t", found, ExecutionStrategy.MARKET, sides)) == markets
+    assert no_markets(a_trade("t", kind, books)) == markets
