@@ -179,9 +179,9 @@ async def capital_on_polygon(
         lock.release()
         raise
     try:
-        await polygon.start()
         desk = SettlementDesk(polygon, contracts, approves=approves)
         capital = PolygonCapital(polygon, desk, markets, clock, terms, live=live, events=events)
+        await polygon.start()  # only now, when nothing stated is refused any more: it takes up what is open
         await capital.step()  # what gas costs is known before the first trade ends
         yield capital
     finally:

@@ -517,6 +517,23 @@ def test_an_event_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) ->
         ChainEvent(**({"id": EVENT.id, "markets": (A, B)} | wrong))
 
 
+def test_what_is_stated_wrongly_is_refused_before_a_node_is_asked_and_the_account_is_given_back(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path, takes=2)
+    right = cycle.events
+    cycle.events = (ChainEvent(id=EVENT.id, markets=(A, "alpha:d")),)
+    cycle.chain.down = True  # whoever asked would hear ChainUnavailable
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="alpha:d has no condition here, or two events"):
+            async with cycle.account():
+                pass
+        cycle.events, cycle.chain.down = right, False
+        async with cycle.account() as capital:
+            assert capital.covers(A)
+
+    virtual(main())
+
+
 def test_an_event_without_its_conditions_or_two_of_one_market_are_refused(tmp_path: Path) -> None:
     markets = {name: ChainMarket(condition=one) for name, one in EVENT_MARKETS.items()}
     first, other = (ChainEvent(id=bytes([at]) * 32, markets=names) for at, names in enumerate(((A, B), (B, C))))
