@@ -301,17 +301,17 @@ class RecordedFeed:
 
 def _mark_taken(ladders: Ladders, book: Book, side: int, price: int, size: int) -> None:
     """Mark shares of a level as ours, and of the level that shows them on the market's other recorded book."""
-    home, flip = int(ladders.home[book.index]), bool(ladders.flip[book.index])
+    home, flip = int(ladders.book[book.index]["home"]), bool(ladders.book[book.index]["flip"])
     array = 1 if (side == Side.BUY) != flip else 0  # a buyer's shares stood among the asks
     at = MICRO - price if flip else price
     _take_level(ladders, home, array, at, size)
     twin = int(book.mirror if home == book.index else book.index)
-    if not ladders.flip[twin]:
+    if not ladders.book[twin]["flip"]:
         _take_level(ladders, twin, 1 - array, MICRO - at, size)
 
 
 def _take_level(ladders: Ladders, book: int, side: int, price: int, size: int) -> None:
     slot = int(slot_of(ladders, book, price))
     if slot >= 0:
-        there = int(ladders.size[side, slot])
-        ladders.taken[side, slot] = min(there, int(ladders.taken[side, slot]) + size)
+        level = ladders.level[side, slot]
+        level["taken"] = min(int(level["size"]), int(level["taken"]) + size)

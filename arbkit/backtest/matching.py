@@ -19,7 +19,7 @@ from arbkit.backtest.queue import CLOSED, REACHED, RISK_AVERSE, check_resting, j
 from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, step, take, unexplained
 from arbkit.books import meta as m
-from arbkit.books.ladder import ASK, BID, NEVER
+from arbkit.books.ladder import ASK, BID, NEVER, deepest
 from arbkit.books.watch import Columns
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.model import Order, OrderStatus, Side, TimeInForce
@@ -107,7 +107,7 @@ class Matcher:
         self._resting: list[_Resting] = []  # in order of arrival, as in `_orders`
         self._orders, self._matches = np.zeros(8, ORDER), np.zeros(8, MATCH)
         self._concerns = np.zeros(len(books.twin), np.int64)
-        self._room = np.zeros((4, int(np.diff(books.ladders.offset).max(initial=1))), np.int64)
+        self._room = np.zeros((4, deepest(books.ladders)), np.int64)
         moving = (self._orders, 0, self._concerns, rule, hopeful, self._matches)
         self._step = settled(step, columns, 0, 0, 0, books, *moving)
         self._taking = settled(take, books, 0, 0, 0, 0, 0, *self._room)
@@ -235,15 +235,16 @@ class Matcher:
 
     def _status(self, home: int) -> int:
         """Return the status of a market; with two recorded books the stricter one."""
-        twin, status = int(self.books.twin[home]), self.books.ladders.status
+        twin, status = int(self.books.twin[home]), self.books.ladders.book["status"]
         return max(int(status[home]), int(status[twin]) if twin >= 0 else 0)
 
     def _refusal(self, order: Order, at: int) -> str:
         """Return why a venue would refuse the order whatever stands in the book; empty when it would not."""
-        ladders, home = self.books.ladders, self.books.ladders.home[order.book.index]
-        if not ladders.known[home]:
-            return GAPPED_BOOK if ladders.gapped[home] else UNKNOWN_BOOK
-        if reason := STATUSES.get(self._status(int(home)), ""):
+        books = self.books.ladders.book
+        home = int(books[order.book.index]["home"])
+        if not books[home]["known"]:
+            return GAPPED_BOOK if books[home]["gapped"] else UNKNOWN_BOOK
+        if reason := STATUSES.get(self._status(home), ""):
             return reason
         market = order.book.market
         if not 0 < order.limit < MICRO:
@@ -264,7 +265,7 @@ class Matcher:
     def _turned(self, order: Order) -> tuple[int, bool, int, int]:
         """Return (recorded book, whether the order is turned round, side there, limit there)."""
         ladders = self.books.ladders
-        home, flip = int(ladders.home[order.book.index]), bool(ladders.flip[order.book.index])
+        home, flip = int(ladders.book[order.book.index]["home"]), bool(ladders.book[order.book.index]["flip"])
         buys = (order.side is Side.BUY) != flip
         return home, flip, BID if buys else ASK, MICRO - order.limit if flip else int(order.limit)
 

@@ -34,9 +34,9 @@ def keep_pace(  # type: ignore[no-untyped-def]
                 return position, venue_position, n
         for place in range(len(asked)):
             book = asked[place]
-            flip = ladders.flip[book]
+            flip = ladders.book[book].flip
             for side in range(2):
-                slot = ladders.top[1 - side if flip else side, ladders.home[book]]
+                slot = ladders.best[1 - side if flip else side, ladders.book[book].home].slot
                 price = ladders.price[slot] if slot >= 0 else NONE
                 quotes[n, side, place] = MICRO - price if flip and slot >= 0 else price
     return position, venue_position, len(quotes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from arbkit.backtest.tape_views import by_venue, received, unknown_books
-from arbkit.books.ladder import ASK, BID, I64, Ladders, advance
+from arbkit.books.ladder import I64, Ladders, advance
 from arbkit.books.meta import CLOSED
 from arbkit.books.watch import Columns
 from arbkit.core.model import Book
@@ -77,13 +77,13 @@ def _quotes(tape: Tape, columns: Columns, asked: Sequence[tuple[int, Book]]) -> 
 
 def _quote(ladders: Ladders, book: Book) -> Quote:
     """Return the bests of a book now; none of one that is not known, closed, or crossed."""
-    home = int(ladders.home[book.index])
-    if not ladders.known[home] or ladders.status[home] == CLOSED:
+    home = int(ladders.book[book.index]["home"])
+    if not ladders.book[home]["known"] or ladders.book[home]["status"] == CLOSED:
         return UNKNOWN
-    slots = int(ladders.top[BID, home]), int(ladders.top[ASK, home])
+    slots = ladders.best["slot"][:, home].tolist()
     bid, ask = (int(ladders.price[slot]) if slot >= 0 else NONE for slot in slots)
     if 0 <= ask <= bid:
         return UNKNOWN
-    if not ladders.flip[book.index]:
+    if not ladders.book[book.index]["flip"]:
         return Quote(bid, ask)
     return Quote(MICRO - ask if ask >= 0 else NONE, MICRO - bid if bid >= 0 else NONE)

@@ -25,7 +25,7 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied, set_level
+from arbkit.books.ladder import I64, NEVER, Ladders, Records, apply_row, copied, set_level
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -64,29 +64,33 @@ ORDER = np.dtype(
     ]
 )
 MATCH = np.dtype([("order", np.int64), ("price", np.int64), ("size", np.int64), ("row", np.int64), ("model", np.int64)])
+# What matching needs to know of one level besides.
+TRACE = np.dtype(
+    [
+        ("set_by", np.int64),  # row of the tape that last set it, -1: none
+        ("drop", np.int64),  # what it fell by and no print has explained yet
+        ("drop_at", np.int64),  # ns of the last such fall
+    ]
+)
 
 
 class VenueBooks(NamedTuple):
     """Ladders in the venue's time and what matching needs to know of each level. Axes as in `Ladders`."""
 
     ladders: Ladders
-    set_by: I64  # [2, slots] row of the tape that last set the level, -1: none
-    drop: I64  # [2, slots] what the level fell by and no print has explained yet
-    drop_at: I64  # [2, slots] ns of the last such fall
+    trace: Records  # [2, slots] of TRACE
     twin: I64  # [books] the other recorded book of the same market, -1: none
 
 
 def opened(ladders: Ladders, twin: I64) -> VenueBooks:
     """Return the venue's view of books of which nothing is known yet."""
-    shape = ladders.size.shape
-    return VenueBooks(
-        ladders, np.full(shape, -1, np.int64), np.zeros(shape, np.int64), np.full(shape, NEVER, np.int64), twin
-    )
+    nothing = np.array((-1, 0, NEVER), TRACE)
+    return VenueBooks(ladders, np.full(ladders.level.shape, nothing), twin)
 
 
 def forked(books: VenueBooks) -> VenueBooks:
     """Return an independent copy."""
-    return VenueBooks(copied(books.ladders), books.set_by.copy(), books.drop.copy(), books.drop_at.copy(), books.twin)
+    return VenueBooks(copied(books.ladders), books.trace.copy(), books.twin)
 
 
 @compiled
@@ -98,21 +102,22 @@ def take(books, book, side, limit, want, need, prices, sizes, rows, models):  # 
     """
     ladders = books.ladders
     n, total = 0, np.int64(0)
-    slot = ladders.top[side, book]
+    slot = ladders.best[side, book].slot
     if slot < 0:
         return n, total
     way = -1 if side == 0 else 1
-    end = ladders.offset[book] - 1 if side == 0 else ladders.offset[book + 1]
+    end = ladders.book[book].first - 1 if side == 0 else ladders.book[book].end
     first = slot
     while slot != end and total < want and n < len(prices):
         price = ladders.price[slot]
         if price > limit if side == 1 else price < limit:
             break
-        there = ladders.size[side, slot] - ladders.taken[side, slot]
+        level = ladders.level[side, slot]
+        there = level.size - level.taken
         if there > 0:
-            prices[n], rows[n] = price, books.set_by[side, slot]
+            prices[n], rows[n] = price, books.trace[side, slot].set_by
             sizes[n] = min(there, want - total)
-            models[n] = WALK_BOUND if ladders.low[side, slot] else WALK
+            models[n] = WALK_BOUND if level.low else WALK
             total += sizes[n]
             n += 1
         slot += way
@@ -121,7 +126,7 @@ def take(books, book, side, limit, want, need, prices, sizes, rows, models):  # 
         for i in range(n):
             while ladders.price[slot] != prices[i]:
                 slot += way
-            ladders.taken[side, slot] += sizes[i]
+            ladders.level[side, slot].taken += sizes[i]
             _take_twin(books, book, side, prices[i], sizes[i])
     return n, total
 
@@ -134,8 +139,8 @@ def _take_twin(books, book, side, price, size):  # type: ignore[no-untyped-def]
         return
     slot = slot_of(ladders, twin, MICRO - price)
     if slot >= 0:
-        there = ladders.taken[1 - side, slot] + size
-        ladders.taken[1 - side, slot] = min(there, ladders.size[1 - side, slot])
+        level = ladders.level[1 - side, slot]
+        level.taken = min(level.taken + size, level.size)
 
 
 @compiled
@@ -145,8 +150,9 @@ def unexplained(books, book, side, price, at):  # type: ignore[no-untyped-def]
     slot = slot_of(ladders, book, price)
     if slot < 0:
         return np.int64(0), 0, np.int64(0), np.int64(NEVER)
-    fell = books.drop[side, slot] if at - books.drop_at[side, slot] <= EXPLAIN_NS else np.int64(0)
-    return ladders.size[side, slot], ladders.low[side, slot], fell, books.drop_at[side, slot]
+    level, trace = ladders.level[side, slot], books.trace[side, slot]
+    fell = trace.drop if at - trace.drop_at <= EXPLAIN_NS else np.int64(0)
+    return level.size, level.low, fell, trace.drop_at
 
 
 @compiled
@@ -161,7 +167,7 @@ def _fill(orders, k, size, row, model, matches, n):  # type: ignore[no-untyped-d
 @compiled
 def _is_open(books, book):  # type: ignore[no-untyped-def]
     twin = books.twin[book]
-    return books.ladders.status[book] == 0 and (twin < 0 or books.ladders.status[twin] == 0)
+    return books.ladders.book[book].status == 0 and (twin < 0 or books.ladders.book[twin].status == 0)
 
 
 @compiled
@@ -181,10 +187,10 @@ def _moved(orders, k, at, before, total, low, rule):  # type: ignore[no-untyped-
 def _queues(books, orders, count, at, row, book, side, slot, before, rule, matches):  # type: ignore[no-untyped-def]
     """Move our orders in the queue of a level just set, `before` its old total; fill those on the other side it met."""
     ladders = books.ladders
-    price, total, low = ladders.price[slot], ladders.size[side, slot], ladders.low[side, slot]
+    price, level = ladders.price[slot], ladders.level[side, slot]
     for k in range(count):
         if orders[k].book == book and orders[k].side == side and orders[k].price == price:
-            _moved(orders, k, at, before, total, low, rule)
+            _moved(orders, k, at, before, level.size, level.low, rule)
     if not _is_open(books, book):
         return 0
     return _reach(books, orders, count, row, book, side, slot, matches)
@@ -194,8 +200,8 @@ def _queues(books, orders, count, at, row, book, side, slot, before, rule, match
 def _reach(books, orders, count, row, book, side, slot, matches):  # type: ignore[no-untyped-def]
     """Fill our orders, best price first, that a level of the other side has come to; return the matches."""
     ladders = books.ladders
-    price, n = ladders.price[slot], 0
-    there = ladders.size[side, slot] - ladders.taken[side, slot]
+    price, level, n = ladders.price[slot], ladders.level[side, slot], 0
+    there = level.size - level.taken
     while there > 0:
         best = -1
         for k in range(count):
@@ -210,7 +216,7 @@ def _reach(books, orders, count, row, book, side, slot, matches):  # type: ignor
         size = min(there, orders[best].left)
         n = _fill(orders, best, size, row, REACHED, matches, n)
         orders[best].reached += size
-        ladders.taken[side, slot] += size
+        level.taken += size
         _take_twin(books, book, side, price, size)
         there -= size
     return n
@@ -221,8 +227,9 @@ def _explain(books, book, side, price, volume):  # type: ignore[no-untyped-def]
     """Let a print use up the recent fall of the level it traded at."""
     ladders = books.ladders
     slot = slot_of(ladders, book, price)
-    if slot >= 0 and books.drop[side, slot] > 0:
-        books.drop[side, slot] = max(0, books.drop[side, slot] - volume)
+    if slot >= 0:
+        trace = books.trace[side, slot]
+        trace.drop = max(0, trace.drop - volume)
 
 
 @inlined
@@ -334,7 +341,7 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
     `concerns` counts, per book, the resting orders its rows may touch. Returns (next place, matches noted, 1 if the
     next row is later than `until`); all matches noted belong to one row.
     """
-    ladders, drop, drop_at = books.ladders, books.drop, books.drop_at
+    ladders = books.ladders
     order, plain = columns.order, len(columns.order) == 0
     for i in range(start, stop):
         row = i if plain else order[i]
@@ -344,26 +351,27 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
             return i, 0, 1
         book, meta = np.int64(columns.book[place]), np.int64(columns.meta[place])
         price, size = np.int64(columns.price[place]), columns.size[place]
-        its = np.uint64(book)
-        ours = count if concerns[its] else 0
+        its = ladders.book[np.uint64(book)]
+        ours = count if concerns[np.uint64(book)] else 0
         if meta & KIND_MASK == KIND_LEVEL:
             side = ((meta & SIDE_MASK) >> SIDE_SHIFT) - SIDE_BID
             slot = slot_used(ladders, book, price)
             one, cell = np.uint64(side), np.uint64(slot)
-            before, bound = ladders.size[one, cell], ladders.low[one, cell]
+            level, trace = ladders.level[one, cell], books.trace[one, cell]
+            before, bound = level.size, level.low
             set_level(ladders, book, side, slot, size, (meta & LOWER) >> LOWER_SHIFT, row, hopeful)
-            ladders.seen[its], ladders.alive[np.uint64(ladders.stream[its])], books.set_by[one, cell] = at, at, row
-            if ladders.known[its] == 0:
+            its.seen, ladders.alive[np.uint64(its.stream)], trace.set_by = at, at, row
+            if its.known == 0:
                 continue
             falls = (size < before) | (bound != 0)  # half of them do: a choice of values, not a branch
             fell = FAR if bound else before - size  # of a lower bound nobody knows by how much it fell
-            known, since = drop[one, cell], drop_at[one, cell]
+            known, since = trace.drop, trace.drop_at
             grown = min(FAR, (known if at - since <= EXPLAIN_NS else 0) + fell)
-            drop[one, cell] = grown if falls else known
-            drop_at[one, cell] = at if falls else since
+            trace.drop = grown if falls else known
+            trace.drop_at = at if falls else since
             n = _queues(books, orders, ours, at, row, book, side, slot, before, rule, matches) if ours else 0
         elif (meta & KIND_MASK == KIND_PRINT) & (ours == 0):
-            ladders.seen[its], ladders.lag[its], ladders.alive[np.uint64(ladders.stream[its])] = at, 0, at
+            its.seen, its.lag, ladders.alive[np.uint64(its.stream)] = at, 0, at
             _explained(books, book, price, size, (meta & SIDE_MASK) >> SIDE_SHIFT)
             n = 0
         else:

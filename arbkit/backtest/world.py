@@ -175,7 +175,7 @@ class Replay:
         self.tape, self.fees, self._chunk = tape, fees, chunk_rows
         self.now = int(tape.rows.ts_recv[0]) if len(tape) else 0  # ns, without the scenario's feed lag
         self.ladders, self.position = unknown_books(tape), 0
-        self.books, self.venue_position = opened(unknown_books(tape), twins(tape.markets)), 0
+        self.books, self.venue_position = opened(copied(self.ladders), twins(tape.markets)), 0
         self._received, self._by_venue = received(tape), by_venue(tape)
         self._forgotten = 0  # rows read whose memory was given back
         self._unasked: tuple[I64, I64] = np.zeros(0, np.int64), np.zeros((1, 2, 0), np.int64)

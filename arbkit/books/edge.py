@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arbkit.books.ladder import ASK, I64, U8, Ladders, walk
+from arbkit.books.ladder import ASK, I64, U8, Ladders, deepest, walk
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.model import Basket, Kind
 from arbkit.core.units import MICRO
@@ -63,10 +63,10 @@ FREE = np.zeros((1, 8), np.int64)  # stands in where fees are not known and only
 def basket_arrays(ladders: Ladders, baskets: Sequence[Basket], fees: Sequence[Sequence[FeeHistory]] | None) -> Baskets:
     """Return baskets in compiled form; `fees` holds, per basket and leg, the dated rules (None: no fees)."""
     legs = [leg for basket in baskets for leg in basket.legs]
-    n_books = len(ladders.home)
+    n_books = len(ladders.book)
     looking: list[list[int]] = [[] for _ in range(n_books)]
     for k, basket in enumerate(baskets):
-        for home in dict.fromkeys(int(ladders.home[leg.index]) for leg in basket.legs):
+        for home in dict.fromkeys(int(ladders.book[leg.index]["home"]) for leg in basket.legs):
             looking[home].append(k)
     histories: list[FeeHistory] = [[(0, FREE[0])] for _ in legs]
     if fees is not None:
@@ -90,7 +90,7 @@ def basket_arrays(ladders: Ladders, baskets: Sequence[Basket], fees: Sequence[Se
 def scratch(ladders: Ladders, baskets: Baskets) -> Scratch:
     """Return room for the widest basket over the deepest ladder: nothing is ever cut short for want of room."""
     legs = int(np.diff(baskets.leg).max(initial=1))
-    levels = int(np.diff(ladders.offset).max(initial=1))
+    levels = deepest(ladders)
     return Scratch(
         np.zeros((legs, levels), np.int64),
         np.zeros((legs, levels), np.int64),
@@ -128,8 +128,8 @@ def top_edge(ladders, baskets, k):  # type: ignore[no-untyped-def]
     left = baskets.floor[k]
     for leg in range(baskets.leg[k], baskets.leg[k + 1]):
         book = np.uint64(baskets.book[np.uint64(leg)])
-        home, flip = np.uint64(ladders.home[book]), ladders.flip[book]
-        slot = ladders.top[np.uint64(1 - flip), home]
+        home, flip = np.uint64(ladders.book[book].home), ladders.book[book].flip
+        slot = ladders.best[np.uint64(1 - flip), home].slot
         if slot < 0:
             return -(MICRO * MICRO)
         price = ladders.price[np.uint64(slot)]

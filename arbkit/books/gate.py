@@ -15,14 +15,14 @@ def health_code(ladders, book, now, max_silence):  # type: ignore[no-untyped-def
     `max_silence` ns may pass since the last proof that the book's stream was alive; a market that is quiet on a
     live stream is not stale. A locked book (best bid = best ask) counts as crossed. Agrees with `is_healthy`.
     """
-    home = ladders.home[book]
-    if ladders.known[home] == 0:
-        return GAPPED if ladders.gapped[home] else UNKNOWN
-    if ladders.status[home] != 0:
+    home = ladders.book[book].home
+    if ladders.book[home].known == 0:
+        return GAPPED if ladders.book[home].gapped else UNKNOWN
+    if ladders.book[home].status != 0:
         return CLOSED
-    if now - ladders.alive[ladders.stream[home]] > max_silence:
+    if now - ladders.alive[ladders.book[home].stream] > max_silence:
         return SILENT
-    bid, ask = ladders.top[0, home], ladders.top[1, home]
+    bid, ask = ladders.best[0, home].slot, ladders.best[1, home].slot
     if bid >= 0 and ask >= 0 and ladders.price[bid] >= ladders.price[ask]:
         return CROSSED
     return OK

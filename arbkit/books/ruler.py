@@ -50,9 +50,8 @@ def slot_used(ladders, book, value):  # type: ignore[no-untyped-def]
     Nothing is compared with what stands there: of a row of the tape the answer is known, and whoever moves a level
     waits for its slot.
     """
-    ruler, its = ladders.ruler, np.uint64(book)
-    off = (value - ruler[its, np.uint64(FIRST)]) * ruler[its, np.uint64(INVERSE)] >> SHIFT
-    piece = np.uint64(ruler[its, np.uint64(BASE)] + off)
+    its = ladders.book[np.uint64(book)]
+    piece = np.uint64(its.base + ((value - its.lowest) * its.inverse >> SHIFT))
     low, high = np.int64(ladders.table[piece]), np.int64(ladders.table[piece + np.uint64(1)])
     while high - low > 1:
         middle = (low + high) >> 1
@@ -66,7 +65,7 @@ def slot_used(ladders, book, value):  # type: ignore[no-untyped-def]
 @inlined
 def slot_of(ladders, book, value):  # type: ignore[no-untyped-def]
     """Return the slot of a price in a book's ladder, or -1 when the recording never uses that price."""
-    if value < ladders.ruler[book, FIRST] or value > ladders.ruler[book, LAST]:
+    if value < ladders.book[book].lowest or value > ladders.book[book].highest:
         return -1
     slot = slot_used(ladders, book, value)
     return slot if ladders.price[slot] == value else -1

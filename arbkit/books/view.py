@@ -56,10 +56,10 @@ def ladder_view(
     The book of a market of which only the other outcome is recorded is read off that one: bids are its asks, prices
     one dollar minus its prices. `grid` and `fees` are those in force for this outcome now.
     """
-    home = int(ladders.home[book.index])
-    room = np.empty((2, int(ladders.offset[home + 1] - ladders.offset[home]), 3), np.int64)
+    home = ladders.book[int(ladders.book[book.index]["home"])]
+    room = np.empty((2, int(home["end"] - home["first"]), 3), np.int64)
     n_bids, n_asks, code = (shown or shown_of(ladders))(ladders, book.index, now, max_silence, room)
-    at, bids, asks = int(ladders.seen[home]), room[BID, :n_bids].copy(), room[ASK, :n_asks].copy()
+    at, bids, asks = int(home["seen"]), room[BID, :n_bids].copy(), room[ASK, :n_asks].copy()
     return LadderView(book, NAMES[code], grid, fees, at, bids, asks)
 
 
@@ -77,19 +77,20 @@ def _shown(ladders, book, now, max_silence, room):  # type: ignore[no-untyped-de
 @compiled
 def _standing(ladders, book, side, rows):  # type: ignore[no-untyped-def]
     """Fill `rows` with (price, size, 1 if true) of one side of a book, best first; return how many."""
-    home = ladders.home[book]
-    flip = ladders.flip[book] == 1
+    home = ladders.book[book].home
+    flip = ladders.book[book].flip == 1
     own = 1 - side if flip else side
-    slot = ladders.top[own, home]
+    slot = ladders.best[own, home].slot
     step = -1 if own == 0 else 1
-    end = ladders.offset[home] - 1 if own == 0 else ladders.offset[home + 1]
+    end = ladders.book[home].first - 1 if own == 0 else ladders.book[home].end
     n = 0
     if slot >= 0:
         for i in range(slot, end, step):
-            there = ladders.size[own, i] - ladders.taken[own, i]
+            level = ladders.level[own, i]
+            there = level.size - level.taken
             if there > 0:
                 rows[n, 0] = MICRO - ladders.price[i] if flip else ladders.price[i]
                 rows[n, 1] = there
-                rows[n, 2] = 0 if ladders.low[own, i] else 1
+                rows[n, 2] = 0 if level.low else 1
                 n += 1
     return n

@@ -111,7 +111,7 @@ def silent_from(ladders, baskets, k, max_silence):  # type: ignore[no-untyped-de
     """Return the last ns at which basket k is not silent if no more rows come."""
     end = LATER
     for leg in range(baskets.leg[k], baskets.leg[k + 1]):
-        stream = ladders.stream[ladders.home[baskets.book[leg]]]
+        stream = ladders.book[ladders.book[baskets.book[leg]].home].stream
         end = min(end, ladders.alive[stream] + max_silence)
     return end
 
@@ -156,8 +156,8 @@ def _settled(ladders, baskets, rules, watch, k, now):  # type: ignore[no-untyped
         return False
     a, b = baskets.book[baskets.leg[k]], baskets.book[baskets.leg[k] + 1]
     if rules.both_clocks:
-        return abs(ladders.lag[a] - ladders.lag[b]) < rules.settle
-    return ladders.message[ASK, a] == ladders.message[ASK, b]
+        return abs(ladders.book[a].lag - ladders.book[b].lag) < rules.settle
+    return ladders.best[ASK, a].message == ladders.best[ASK, b].message
 
 
 @inlined
@@ -199,7 +199,7 @@ def apply_message(ladders, columns, start, stop, message, baskets, rules, watch)
     while i < stop and ended == 0:
         row = np.uint64(i if plain else columns.order[i])
         at, book, meta = columns.at[row], np.int64(columns.book[row]), np.int64(columns.meta[row])
-        if at - ladders.alive[np.uint64(ladders.stream[np.uint64(book)])] > rules.max_silence:
+        if at - ladders.alive[np.uint64(ladders.book[np.uint64(book)].stream)] > rules.max_silence:
             mark_all(watch)
         lag, price = at - columns.venue[row], np.int64(columns.price[row])
         apply_row(ladders, at, lag, book, meta, price, columns.size[row], message, rules.hopeful != 0)

@@ -147,7 +147,8 @@ def test_live_books_are_asked_what_the_compiled_scan_is_asked(
     ends = np.flatnonzero(tape.rows.meta & LAST) + 1
     stop = int(rng.choice(ends[len(ends) // 2 :]))
     advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, stop, 2**62, False)
-    ladders.taken[:] = np.minimum(ladders.size, rng.choice([0, 0, 500_000], ladders.size.shape))
+    sizes = ladders.level["size"]
+    ladders.level["taken"][:] = np.minimum(sizes, rng.choice([0, 0, 500_000], sizes.shape))
     now, room = int(columns.at[stop - 1]) + waited_ms * MS, scratch(ladders, arrays)
     for book in tape.markets.books:
         assert (health_code(ladders, book.index, now, SILENCE) == OK) == is_healthy(ladders, book.index, now, SILENCE)

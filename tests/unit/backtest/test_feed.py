@@ -401,7 +401,7 @@ def test_quotes_at_even_steps_are_the_bests_of_the_books_stopped_at_each(chunk_r
         seen += found.tolist()
     for step, quotes in enumerate(seen, 1):
         stopped.forward_to(start + step * 7 * NS_PER_MS)
-        top, price = stopped.ladders.top.tolist(), stopped.ladders.price.tolist()
+        top, price = stopped.ladders.best["slot"].tolist(), stopped.ladders.price.tolist()
         bids, asks = ([price[slot] if slot >= 0 else -1 for slot in side] for side in top)
         mirrored = [[MICRO - best if best >= 0 else -1 for best in side] for side in (asks, bids)]
         assert quotes == [[bids[0], bids[2], mirrored[0][2]], [asks[0], asks[2], mirrored[1][2]]]

@@ -118,5 +118,5 @@ def test_one_market_table_with_one_recorded_side_is_read_from_both_sides() -> No
 @pytest.mark.parametrize("taken", [0, 4])
 def test_what_we_took_is_no_longer_there(taken: int) -> None:
     ladders, arrays, _, room = world([(40, 10)], [(55, 12)])
-    ladders.taken[1, 0] = shares(taken)
+    ladders.level["taken"][1, 0] = shares(taken)
     assert edge_at(ladders, arrays, 0, shares(7), NOW, room)[0] == (taken == 0)

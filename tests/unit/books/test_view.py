@@ -47,17 +47,17 @@ def test_a_mirror_view_turns_sides_and_prices_round() -> None:
 
 def test_what_we_took_is_left_out() -> None:
     tape, ladders = world()
-    slot = int(ladders.top[1, 0])
-    ladders.taken[1, slot] = shares(6)
+    slot = int(ladders.best[1, 0]["slot"])
+    ladders.level["taken"][1, slot] = shares(6)
     assert view(ladders, tape.markets.books[0]).asks() == [level(47, 1)]
-    ladders.taken[1, slot] = shares(2)
+    ladders.level["taken"][1, slot] = shares(2)
     assert view(ladders, tape.markets.books[0]).asks()[0] == level(45, 4)
 
 
 def test_a_view_is_of_its_moment() -> None:
     tape, ladders = world()
     seen = view(ladders, tape.markets.books[0])
-    ladders.size[:] = 0
+    ladders.level["size"][:] = 0
     assert seen.asks()[0] == level(45, 6)
 
 
