@@ -141,6 +141,7 @@ class ArbitrageExecutionEngine:
             self._executor.trades,
             self._executor.turn,
             self._capital.spans,
+            self._capital.adjusted,
         )
         self._time = TimeWatch(self._clock, self._record, self.config, feed.mark_stale)
         self._tried: dict[str, tuple[str, int]] = {}  # by basket: the last opportunity, and when it may be tried again

@@ -7,7 +7,7 @@ and is left alone until a person releases it; what money forbids for now is told
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,6 +83,10 @@ class CapitalDesk:
             raise DataError(f"nothing at {market!r} waits for a person; waiting: {', '.join(self.capital.failed) or 0}")
         self._note("capital.released", market)
         self._told.pop(market, None)
+
+    def adjusted(self, shares: Iterable[tuple[str, int]]) -> None:
+        """Hear by how much a person's claim, which is on record, changed books."""
+        self.capital.adjusted(shares)
 
     def _want(self, work: Work, trade: str, market: str, yes: int, no: int) -> CapitalIntent | None:
         return self._put(CapitalIntent(work, trade, market, Size(yes), Size(no), self.capital.count))

@@ -69,8 +69,12 @@ class Reconciler:
         trades: Callable[[], Sequence[MultiLegTrade]],
         turn: Callable[[str], Awaitable[None]],
         spans: Callable[[str], Sequence[tuple[str, int, int]]] = lambda _venue: (),
+        on_adjusted: Callable[[Sequence[tuple[str, int]]], object] = lambda _shares: None,
     ) -> None:
-        """`spans` are shares by book that may be fewer or more than on record: settlement is moving them."""
+        """`spans` are shares by book that may be fewer or more than on record: settlement is moving them.
+
+        `on_adjusted` hears by how much a claim has changed books.
+        """
         self._venues = dict(venues)
         self._books = {book.index: book for book in books}
         self._config = config
@@ -81,6 +85,7 @@ class Reconciler:
         self._trades = trades
         self._turn = turn
         self._spans = spans
+        self._on_adjusted = on_adjusted
         self.claimed: dict[str, str] = {}  # foreign orders (by the venue's id) and positions that a person has claimed
         self.open: dict[str, Difference] = {}  # what is not claimed yet, by name
         self.skewed: dict[str, str] = {}  # venues whose clock was not ours when it was last read, and by how much
@@ -322,6 +327,7 @@ class Reconciler:
         if more or cash:
             self._record.intend("account.adjusted", venue, cash=cash, shares=tuple(more), why=why)
             self._ledger.adjust(venue, cash, more)
+            self._on_adjusted(more)
             self._adopt(more)
         orders = tuple(barred.orders) if barred else ()
         self._record.intend("market.claimed", name, why=why, orders=orders)

@@ -241,8 +241,7 @@ class Settling(CapitalDesk):
 
     def missing(self, market: str, size: int) -> Cash:
         """Return the collateral that has to be split for so many pairs."""
-        held = self.capital.pairs.get(market)
-        return Cash(max(0, size - (held.size if held is not None else 0)))
+        return Cash(max(0, size - self.capital.whole(market)))
 
     @asynccontextmanager
     async def pairs_for(self, trade: str, market: str, size: int) -> AsyncIterator[str]:

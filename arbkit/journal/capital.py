@@ -6,9 +6,9 @@ gone. The engine that writes these facts and a replay of them hold equal values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from arbkit.core.capital import CapitalIntent, Charge, began_with_pairs, no_markets, paired_market
 from arbkit.core.model import ExecutionResult, Outcome
@@ -38,15 +38,21 @@ class NoSet(NamedTuple):
     size: int
 
 
+K = TypeVar("K")
+Whole = TypeVar("Whole", Pairs, NoSet)
+
+
 @dataclass(slots=True)
 class Capital:
     """Pairs by market, intents that have no end yet by key, and why a market is left alone until a person releases it.
 
-    `sets` are NO of several markets of an event by those markets, as they may be converted.
+    `sets` are NO of several markets of an event by those markets, as they may be converted. `parted` are shares by book
+    that were in a pair or set until its other shares went a way of their own.
     """
 
     pairs: dict[str, Pairs] = field(default_factory=dict)
     sets: dict[tuple[str, ...], NoSet] = field(default_factory=dict)
+    parted: dict[str, int] = field(default_factory=dict)
     open: dict[str, CapitalIntent] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     gas: int = 0  # dollars charged so far, millionths
@@ -71,12 +77,25 @@ class Capital:
 
     def take(self, market: str, size: int) -> None:
         """Let a trade have pairs of a market; ValueError when there are not so many."""
-        held = self.pairs[market]
-        if held.size < size:
-            raise ValueError(f"{size} pairs at {market}, where {held.size} are")
-        del self.pairs[market]
-        if held.size > size:
-            self.pairs[market] = held._replace(size=held.size - size)
+        if (there := self.whole(market)) < size:
+            raise ValueError(f"{size} pairs at {market}, where {there} are")
+        _fewer(self.pairs, market, size)
+
+    def whole(self, market: str) -> int:
+        """Return how many pairs of a market there are."""
+        return self.pairs[market].size if market in self.pairs else 0
+
+    def adjusted(self, shares: Iterable[tuple[str, int]]) -> None:
+        """Take what a claim changed books by: pairs and sets that had what is gone are as many fewer.
+
+        Nobody can tell shares of a book apart, so those that are gone count as a pair's or a set's, after the ones that
+        are parted: together these never count on more than the book holds, and what is bought later stands in for none.
+        Pairs go first, then sets of the fewest markets (by name among equals), so that the fewest shares are parted.
+        Shares that came are nobody's: they make nothing whole.
+        """
+        for book, change in shares:
+            if change < 0:
+                self._lose(book, -change)
 
     def apply(self, fact: str, key: str, data: Mapping[str, Any]) -> None:
         """Take one fact `capital.*`; KeyError or ValueError for one that cannot follow those before it."""
@@ -118,16 +137,56 @@ class Capital:
             self.pairs[intent.market] = Pairs(intent.trade, before.size + intent.yes, wanted=True)
             return
         self.failed.pop(intent.market, None)
-        if intent.work is Work.CONVERT:
-            there = self.sets.pop(intent.taken, None)
-            if there is not None and (rest := there.size - intent.no) > 0:
-                self.sets[intent.taken] = there._replace(size=rest)
-            return
         if intent.work is Work.REDEEM:
-            self.sets = {markets: one for markets, one in self.sets.items() if intent.market not in markets}
-        held = self.pairs.pop(intent.market, None)
-        if held is not None and intent.work is Work.MERGE and (left := held.size - intent.yes) > 0:
-            self.pairs[intent.market] = held._replace(size=left)  # a trade that ended meanwhile has added to them
+            self._resolved(intent.market)
+            return
+        # What a trade that ended meanwhile has added is left. Only journals from before claims were counted have more
+        # moved than was there.
+        if intent.work is Work.CONVERT:
+            missing = intent.no - _fewer(self.sets, intent.taken, intent.no)
+        else:
+            missing = intent.yes - _fewer(self.pairs, intent.market, intent.yes)
+        for book, change in intent.moves:
+            if change < 0:
+                self._lose_parted(book, missing)
+
+    def _resolved(self, market: str) -> None:
+        """Forget what was whole of a market, of which nothing is held any more."""
+        self.pairs.pop(market, None)
+        for markets in [markets for markets in self.sets if market in markets]:
+            self._part_sets(markets, self.sets[markets].size, market)
+        for outcome in ("yes", "no"):
+            self.parted.pop(f"{market}:{outcome}", None)
+
+    def _lose(self, book: str, size: int) -> None:
+        """Count shares of a book as gone."""
+        market, _, outcome = book.rpartition(":")
+        size = self._lose_parted(book, size)
+        broken = _fewer(self.pairs, market, size)
+        self._part(f"{market}:{'no' if outcome == 'yes' else 'yes'}", broken)
+        size -= broken
+        if outcome == "yes":
+            return
+        for markets in sorted((one for one in self.sets if market in one), key=lambda one: (len(one), one)):
+            size -= self._part_sets(markets, size, market)
+
+    def _lose_parted(self, book: str, size: int) -> int:
+        """Take shares of a book from those that are parted; return how many more are to be taken."""
+        there = self.parted.pop(book, 0)
+        self._part(book, max(0, there - size))
+        return max(0, size - there)
+
+    def _part(self, book: str, size: int) -> None:
+        if size:
+            self.parted[book] = self.parted.get(book, 0) + size
+
+    def _part_sets(self, markets: tuple[str, ...], size: int, gone: str) -> int:
+        """Break sets up of which one market's NO are gone, at most so many; return how many."""
+        broken = _fewer(self.sets, markets, size)
+        for market in markets:
+            if market != gone:
+                self._part(f"{market}:no", broken)
+        return broken
 
     def _charge(self, trade: str, gas: int, wei: int) -> None:
         self.gas += gas
@@ -139,6 +198,18 @@ class Capital:
 
     def _released(self, key: str, _data: Mapping[str, Any]) -> None:
         self.failed.pop(key, None)
+
+
+def _fewer(held: dict[K, Whole], key: K, size: int) -> int:
+    """Take pairs or sets away, at most so many; return how many. Where none are left there is nothing."""
+    if key not in held:
+        return 0
+    one = held[key]
+    if size >= one.size:
+        del held[key]
+        return one.size
+    held[key] = one._replace(size=one.size - size)
+    return size
 
 
 _STEPS: dict[str, Callable[[Capital, str, Mapping[str, Any]], None]] = {

@@ -165,6 +165,7 @@ class State:
 
     def _adjusted(self, fact: Fact, data: Mapping[str, Any]) -> None:
         self.ledger.adjust(fact.key, data["cash"], data["shares"])
+        self.capital.adjusted(data["shares"])
 
     def _planned(self, fact: Fact, data: Mapping[str, Any]) -> None:
         if fact.key in self.trades:
@@ -172,7 +173,9 @@ class State:
         caps, costs = tuple(data["caps"]), tuple(data["costs"])
         found = self.trades[fact.key] = OpenTrade(self._trade_of(fact.key, data), caps, costs, fact.at)
         if pairs := data.get("pairs", 0):  # it sells what a split made
-            self.capital.take(paired_market(found.trade), pairs)
+            market = paired_market(found.trade)
+            # Fewer are there only in journals from before claims were counted.
+            self.capital.take(market, min(pairs, self.capital.whole(market)))
             for at, order in enumerate(split_orders(found.trade, pairs, fact.at)):
                 self.orders[order.client_id], self.homes[order.client_id] = order, (fact.key, at)
                 self.sent_at[order.client_id] = fact.at

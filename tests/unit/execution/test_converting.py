@@ -12,8 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbkit.backtest.mock_platform import Answer
-from arbkit.core.capital import CapitalIntent, Offer, Payout, fee_bips
-from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FundsMissing, JournalError
+from arbkit.core.capital import CapitalIntent, Conversion, Offer, Payout, fee_bips
+from arbkit.core.errors import (
+    ChainUnavailable,
+    ConfigError,
+    DataError,
+    FundsMissing,
+    JournalError,
+    VenueUnavailable,
+)
 from arbkit.core.model import ExecutionResult, Outcome
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Cash, Size
@@ -315,6 +322,79 @@ def test_shares_of_a_running_trade_are_never_converted_in_place_of_those_that_a_
     rig.run(main())
     assert [fact.get("no") for fact in rig.facts("capital.intent")] == [HUNDRED]
     assert rig.shares() == {NOS[1]: 100.0, NOS[2]: 100.0}
+
+
+def test_what_a_person_buys_after_selling_a_trades_shares_is_not_converted_in_their_place() -> None:
+    rig = EventRig()
+    rig.chain.offer = Offer(Cash(0))
+    sold = rig.table.book(NOS[0]).index
+
+    async def main() -> None:
+        await rig.trade()
+        rig.alpha.shares[sold] -= 60 * MICRO  # by hand
+        await asyncio.sleep(100)
+        await rig.engine.claim(MARKETS[0])
+        assert rig.engine.statistics()["capital"]["sets"] == {"alpha:a + alpha:b + alpha:c": 40.0}
+        rig.alpha.shares[sold] += 50 * MICRO
+        await asyncio.sleep(100)
+        await rig.engine.claim(MARKETS[0])
+        rig.chain.offer = Offer(Cash(1))
+        await asyncio.sleep(60)
+
+    rig.run(main())
+    assert [fact.get("no") for fact in rig.facts("capital.intent")] == [40 * MICRO]
+    assert rig.shares() == {NOS[0]: 50.0, NOS[1]: 60.0, NOS[2]: 60.0}
+    assert [fact.get("shares") for fact in rig.facts("account.adjusted")] == [
+        ((NOS[0], -60 * MICRO),),
+        ((NOS[0], 50 * MICRO),),
+    ]
+
+
+def test_a_claim_is_not_taken_while_a_conversion_moves_shares_and_counts_after_it() -> None:
+    rig = EventRig()
+
+    async def main() -> None:
+        await rig.trade()
+        await asyncio.sleep(1)
+        assert len(rig.engine.open()) == 1
+        rig.alpha.shares[rig.table.book(NOS[0]).index] += 5 * MICRO
+        with pytest.raises(VenueUnavailable, match="trades are running at alpha"):
+            await rig.engine.claim(MARKETS[0])
+        await asyncio.sleep(100)
+        await rig.engine.claim(MARKETS[0])
+
+    rig.run(main())
+    assert rig.engine._capital.capital == fold(rig.journal.facts).capital
+    assert (rig.shares(), rig.engine._capital.capital.sets) == ({NOS[0]: 5.0}, {})
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_set_of_which_a_person_sold_as_much_of_each_market_is_smaller_by_that_and_the_rest_is_converted(
+    restarts: bool,
+) -> None:
+    rig = EventRig()
+    rig.chain.offer = Offer(Cash(0))
+
+    async def main() -> None:
+        await rig.engine.start()
+        await rig.trade()
+        for name in NOS:
+            rig.alpha.shares[rig.table.book(name).index] -= 30 * MICRO
+        await asyncio.sleep(100)
+        for market in MARKETS:
+            if restarts:
+                await rig.engine.stop()
+                rig.engine = rig.new_engine()
+                await rig.engine.start()
+            await rig.engine.claim(market)
+        rig.chain.offer = Offer(Cash(1))
+        await asyncio.sleep(60)
+        await rig.engine.stop()
+
+    virtual(main())
+    rig.check()
+    assert [fact.get("no") for fact in rig.facts("capital.intent")] == [70 * MICRO]
+    assert rig.shares() == {}
 
 
 def test_of_an_uneven_trade_that_was_undone_what_is_even_is_converted() -> None:

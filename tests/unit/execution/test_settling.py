@@ -690,3 +690,26 @@ def test_a_merge_that_another_process_began_ends_in_one_whose_baskets_lack_one_o
     virtual(main())
     assert (rig.alpha.cash, rig.held()) == (1_005 * MICRO, (0, 0))
     assert not rig.facts("engine.halted")
+
+
+@pytest.mark.parametrize("name", [YES, NO])
+def test_what_a_person_buys_after_selling_one_side_of_pairs_is_not_merged_in_its_place(name: str) -> None:
+    rig = PairRig()
+    rig.chain.offer = Offer(Cash(0))
+    sold = rig.table.book(name).index
+
+    async def main() -> None:
+        await rig.trade()
+        rig.alpha.shares[sold] -= 70 * MICRO
+        await rig.engine.reconciler.compare_all()
+        await rig.engine.claim(MARKET)
+        assert rig.engine.statistics()["capital"]["pairs"] == {MARKET: 30.0}
+        rig.alpha.shares[sold] += 60 * MICRO
+        await rig.engine.reconciler.compare_all()
+        await rig.engine.claim(MARKET)
+        rig.chain.offer = Offer(Cash(1))
+        await asyncio.sleep(60)
+
+    rig.run(main())
+    assert [fact.get("yes") for fact in rig.facts("capital.intent")] == [30 * MICRO]
+    assert sorted(rig.held()) == [60, 70]

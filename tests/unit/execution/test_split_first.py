@@ -20,7 +20,8 @@ from arbkit.detection.baskets import baskets
 from arbkit.execution.no_chain import NoChain
 from arbkit.history.markets import market_table
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
-from arbkit.journal.memory import MemoryJournal
+from arbkit.journal.fold import fold
+from arbkit.journal.memory import Fact, MemoryJournal
 from arbkit.risk.limits import RiskLimits
 from tests.pair_rig import GAS, MARKET, NO, YES, MockChain, PairRig
 from tests.rig import a_market, virtual
@@ -158,6 +159,17 @@ def refusal(rig: PairRig, size: int = HUNDRED) -> str:
     assert result.outcome is Outcome.REFUSED
     assert rig.facts("capital.intent") == []
     return result.reason
+
+
+@pytest.mark.parametrize("gone", [40 * MICRO, int(HUNDRED)])
+def test_a_record_in_which_a_sale_took_pairs_that_a_claim_had_taken_before_is_still_read(gone: int) -> None:
+    rig = a_rig()
+    sold(rig)
+    facts = list(rig.journal.facts)
+    at = next(index for index, fact in enumerate(facts) if fact.fact == "trade.planned")
+    claim = Fact(facts[at].at, "account.adjusted", "alpha", {"cash": 0, "shares": ((YES, -gone),), "why": "mine"})
+    capital = fold([*facts[:at], claim, *facts[at:]]).capital
+    assert (capital.pairs, capital.open) == ({}, {})
 
 
 def test_gas_counts_against_the_edge() -> None:

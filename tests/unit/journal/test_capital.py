@@ -289,6 +289,146 @@ def test_sets_are_what_was_there_less_what_was_converted_whatever_else_is_under_
         assert not capital.open
 
 
+# -- claims ----------------------------------------------------------------------------------------------------------
+
+
+def with_claims(*claims: tuple[str, int]) -> Capital:
+    """Return five pairs at A (wanted) and sets of 7, 3 and 2 that overlap there, after claims of one book each."""
+    sets = {(A, B, C): NoSet("u", 7), (A, C): NoSet("v", 3), (A, B): NoSet("t", 2), (B, C): NoSet("w", 9)}
+    capital = Capital(pairs={A: Pairs("p", 5, wanted=True)}, sets=sets)
+    for claim in claims:
+        capital.adjusted([claim])
+    return capital
+
+
+@pytest.mark.parametrize(
+    ("claims", "pairs", "sets", "parted"),
+    [
+        ([(f"{A}:yes", -2)], 3, [7, 3, 2], {f"{A}:no": 2}),
+        ([(f"{A}:no", -2)], 3, [7, 3, 2], {f"{A}:yes": 2}),
+        ([(f"{A}:yes", -9)], 0, [7, 3, 2], {f"{A}:no": 5}),
+        ([(f"{A}:no", -6)], 0, [7, 3, 1], {f"{A}:yes": 5, f"{B}:no": 1}),
+        ([(f"{A}:no", -9)], 0, [7, 1, 0], {f"{A}:yes": 5, f"{B}:no": 2, f"{C}:no": 2}),
+        ([(f"{A}:no", -40)], 0, [0, 0, 0], {f"{A}:yes": 5, f"{B}:no": 9, f"{C}:no": 10}),
+        ([(f"{A}:yes", 4), (f"{A}:no", 4), (f"{B}:no", 4)], 5, [7, 3, 2], {}),
+        ([("beta:a:no", -4), (f"{C}:yes", -4)], 5, [7, 3, 2], {}),
+    ],
+)
+def test_what_a_claim_takes_breaks_pairs_first_then_the_smallest_sets_of_that_market_alone(
+    claims: list[tuple[str, int]], pairs: int, sets: list[int], parted: dict[str, int]
+) -> None:
+    capital = with_claims(*claims)
+    assert capital.pairs == ({A: Pairs("p", pairs, wanted=True)} if pairs else {})
+    names = {(A, B, C): "u", (A, C): "v", (A, B): "t"}
+    left = {markets: NoSet(trade, size) for (markets, trade), size in zip(names.items(), sets, strict=True) if size}
+    assert capital.sets == {**left, (B, C): NoSet("w", 9)}
+    assert capital.parted == parted
+
+
+def test_pairs_merged_and_a_set_sold_by_hand_are_gone_once_however_many_claims_tell_of_it() -> None:
+    both = [(f"{A}:yes", -2), (f"{A}:no", -2)]
+    capital = with_claims(*both)
+    assert (capital.pairs[A].size, capital.parted) == (3, {})
+    assert with_claims(*reversed(both)) == capital
+    capital = Capital(sets={(A, B, C): NoSet("t", 100)})
+    for market in (C, A, B):
+        capital.adjusted([(f"{market}:no", -30)])
+        assert capital.sets == {(A, B, C): NoSet("t", 70)}
+    assert capital.parted == {}
+
+
+def test_of_pairs_that_a_claim_broke_all_of_nothing_is_left() -> None:
+    capital = with_claims((f"{A}:yes", -5))
+    assert A not in capital.pairs
+    assert capital.whole(A) == 0
+
+
+def test_a_claim_while_a_merge_and_a_split_have_no_end_leaves_what_is_certain_when_they_have() -> None:
+    capital = Capital(pairs={M: Pairs("p", 7)})
+    capital.apply(*wanted(Work.MERGE, 5, 0))
+    capital.apply(*wanted(Work.SPLIT, 4, 1))
+    capital.adjusted([(f"{M}:yes", -3)])
+    assert capital.pairs == {M: Pairs("p", 4)}
+    capital.apply(*done("merge:t:0"))  # all five were there: those that are gone were others
+    assert (capital.pairs, capital.parted) == ({}, {f"{M}:no": 2})
+    capital.apply(*done("split:t:1"))
+    assert capital.pairs == {M: Pairs("t", 4, wanted=True)}
+
+
+def test_a_redeem_parts_the_sets_of_its_market_and_what_was_parted_there_is_gone() -> None:
+    capital = Capital(pairs={M: Pairs("p", 5)}, sets={(M, B): NoSet("t", 7), (M, B, C): NoSet("u", 3)})
+    capital.adjusted([(f"{M}:yes", -1)])
+    capital.apply(*wanted(Work.REDEEM, 1, 0))
+    capital.apply(*done("redeem:t:0"))
+    assert (capital.pairs, capital.sets, capital.parted) == ({}, {}, {f"{B}:no": 10, f"{C}:no": 3})
+
+
+MARKETS, SETS = (A, B, C), ((A, B), (A, B, C), (B, C))
+BOOKS = tuple(f"{market}:{outcome}" for market in MARKETS for outcome in ("yes", "no"))
+moves = st.one_of(
+    st.tuples(st.just("bought"), st.sampled_from(BOOKS), st.integers(1, 20)),
+    st.tuples(st.just("claimed"), st.sampled_from(BOOKS), st.integers(1, 20)),
+    st.tuples(st.sampled_from(["split", "merge", "redeem"]), st.sampled_from(MARKETS), st.integers(1, 20)),
+    st.tuples(st.sampled_from(["trade", "convert"]), st.sampled_from(SETS), st.integers(1, 20)),
+)
+
+
+def counted(capital: Capital, book: str) -> int:
+    """Return how many shares of a book stand in pairs and sets."""
+    market, _, outcome = book.rpartition(":")
+    sets = sum(one.size for markets, one in capital.sets.items() if market in markets)
+    return capital.whole(market) + (sets if outcome == "no" else 0)
+
+
+@given(st.lists(moves, max_size=30))
+def test_pairs_and_sets_never_count_on_more_than_books_hold_whatever_a_person_sells_and_buys(
+    steps: list[tuple[str, Any, int]],
+) -> None:
+    capital, held = Capital(), dict.fromkeys(BOOKS, 0)
+
+    def settled(intent: CapitalIntent) -> None:
+        fields = {"work": intent.work, "trade": "t", "market": intent.market, "yes": intent.yes, "no": intent.no}
+        several = {"taken": intent.taken, "made": intent.made}
+        capital.apply("capital.intent", intent.key, {**fields, "turn": intent.turn, **several})
+        capital.apply(*done(intent.key))
+        for book, change in intent.moves:
+            held[book] += change
+
+    for turn, (step, where, size) in enumerate(steps):
+        if step == "trade":
+            capital.sets[where] = NoSet("t", capital.sets.get(where, NoSet("", 0)).size + size)
+            for market in where:
+                held[f"{market}:no"] += size
+        elif step == "convert":
+            if size := min(size, capital.sets.get(where, NoSet("", 0)).size):
+                made = tuple(market for market in MARKETS if market not in where)
+                settled(CapitalIntent(Work.CONVERT, "t", where[0], Size(size), Size(size), turn, where, made))
+        elif step == "split":
+            settled(CapitalIntent(Work.SPLIT, "t", where, Size(size), Size(size), turn))
+        elif step == "merge":
+            if size := min(size, capital.whole(where)):
+                settled(CapitalIntent(Work.MERGE, "t", where, Size(size), Size(size), turn))
+        elif step == "redeem":
+            if held[f"{where}:yes"] + held[f"{where}:no"]:
+                both = Size(held[f"{where}:yes"]), Size(held[f"{where}:no"])
+                settled(CapitalIntent(Work.REDEEM, "t", where, *both, turn))
+        elif step == "bought":
+            before = {book: counted(capital, book) for book in BOOKS}
+            held[where] += size
+            capital.adjusted([(where, size)])
+            assert {book: counted(capital, book) for book in BOOKS} == before
+        else:
+            size = min(size, held[where])
+            whole, parted = counted(capital, where), capital.parted.get(where, 0)
+            held[where] -= size
+            capital.adjusted([(where, -size)])
+            assert whole - counted(capital, where) == min(whole, max(0, size - parted))
+        assert all(one.size > 0 for one in (*capital.pairs.values(), *capital.sets.values()))
+        assert all(size > 0 for size in capital.parted.values())
+        for book in BOOKS:
+            assert counted(capital, book) + capital.parted.get(book, 0) <= held[book], (step, book)
+
+
 @pytest.mark.parametrize(
     ("kind", "books", "markets"),
     [
