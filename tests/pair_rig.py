@@ -85,8 +85,8 @@ class MockChain:
         self.platform.cash = Cash(self.platform.cash + cash)
         return CapitalResult(Fate.DONE, cash, GAS, 10**16, hash="0x" + "ab" * 32, as_expected=self.as_expected)
 
-    def is_under_way(self, intent: CapitalIntent) -> bool:
-        return intent.key in self.made
+    async def give_up(self, intent: CapitalIntent, why: str) -> CapitalResult | None:
+        return None if intent.key in self.made else CapitalResult(Fate.REFUSED, reason=why)
 
     async def payout(self, _market: str) -> Payout | None:
         return self.pays

@@ -17,7 +17,7 @@ from arbkit.chain.reverts import is_revert, reason_of
 from arbkit.chain.safe import SafeWallet
 from arbkit.chain.transactions import TransactionDesk
 from arbkit.core.errors import CallRefused, ChainError, ChainUnavailable, FeeAboveCap, FundsMissing, Reverted
-from arbkit.core.transaction import Call, CallResult, Fate, Transaction
+from arbkit.core.transaction import Call, CallResult, Fate, Transaction, part
 
 ROUNDS = 3  # a batch that failed on a state that changed is made again without what fails now, so many times in all
 TOO_LARGE = 0  # in the place of a gas limit
@@ -291,10 +291,6 @@ def _share(call: Call, done: Transaction, at: int) -> CallResult:
         done.is_final,
         hash=mined.hash if mined is not None else done.last.hash,
         block=mined.block if mined is not None else 0,
-        gas_used=_part(mined.gas_used if mined is not None else 0, parts, at),
-        paid=_part(done.paid, parts, at),
+        gas_used=part(mined.gas_used if mined is not None else 0, parts, at),
+        paid=part(done.paid, parts, at),
     )
-
-
-def _part(total: int, parts: int, at: int) -> int:
-    return total // parts + (1 if at < total % parts else 0)

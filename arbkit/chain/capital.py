@@ -239,9 +239,13 @@ class PolygonCapital:
                 waiting.set_result(result)
         return results[0]
 
-    def is_under_way(self, intent: CapitalIntent) -> bool:
+    async def give_up(self, intent: CapitalIntent, why: str) -> CapitalResult | None:
         """See `core.ports.Chain`."""
-        return self._polygon.fate_of(self._wanted(intent).key) is not None
+        key = self._wanted(intent).key
+        if self._polygon.fate_of(key) is not None:
+            return None
+        paid = await self._polygon.paid_for(key)
+        return CapitalResult(Fate.REFUSED, gas=self._polygon.gas.dollars(paid), wei=paid, reason=why)
 
     async def payout(self, market: str) -> Payout | None:
         """See `core.ports.Chain`."""

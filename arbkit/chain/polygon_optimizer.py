@@ -124,6 +124,10 @@ class PolygonOptimizer:
         self.tracker.saved(self.batches.saved - saved)
         return results
 
+    async def paid_for(self, key: str) -> int:
+        """Return what was paid for the call of a key, its approvals too, wei, when all of that is final."""
+        return await self.transactions.paid_for(key)
+
     def _ended(self, one: Transaction) -> None:
         if one.mined is not None:
             self.tracker.used(one.call.work.value, one.mined.gas_used, one.paid, ok=one.mined.ok)

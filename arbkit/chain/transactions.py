@@ -168,6 +168,14 @@ class TransactionDesk:
                 continue
             await asyncio.sleep(self.config.poll_s)
 
+    async def paid_for(self, key: str) -> int:
+        """Return what the account has paid for the call of a key, wei, when all of that is final.
+
+        That is what it cost itself, whatever came of it, and every approval that was given for it (`approval_key`).
+        """
+        keys = dict.fromkeys(one.key for one in self._out.book.serving(key))  # made anew where others took its number
+        return sum([(await self.wait(one)).paid_for(key) for one in keys])
+
     async def step(self) -> bool:
         """Look at everything that is open and do what is due; False when the chain could not be asked.
 

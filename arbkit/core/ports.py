@@ -184,8 +184,11 @@ class Chain(Protocol):
         """
         ...
 
-    def is_under_way(self, intent: CapitalIntent) -> bool:
-        """Tell whether anything was signed for an intent that may still take effect, or did."""
+    async def give_up(self, intent: CapitalIntent, why: str) -> CapitalResult | None:
+        """Return the end, for that reason, of an intent that took no effect and is not under way, at what it cost so far.
+
+        None for one that is under way or took effect: `settle` has its end. Raises as that does after something signed.
+        """
         ...
 
     async def payout(self, market: str) -> Payout | None:

@@ -33,6 +33,22 @@ class Call:
     value: int = 0  # wei
 
 
+def approval_key(what: str, key: str) -> str:
+    """Return the key of an approval that the call of a key needs. `what` tells its approvals apart and has no colon."""
+    return f"{Work.APPROVE.value}:{what}:{key}"
+
+
+def served_by(key: str) -> str:
+    """Return the key of the call that a call is made for: an approval's is another one, every other call's its own."""
+    work, _, rest = key.partition(":")
+    return rest.partition(":")[2] if work == Work.APPROVE.value else key
+
+
+def part(total: int, parts: int, at: int) -> int:
+    """Return one of so many even parts of a whole number; the first ones take what is over."""
+    return total // parts + (1 if at < total % parts else 0)
+
+
 class Fate(StrEnum):
     """What became of a call."""
 
@@ -123,6 +139,11 @@ class Transaction:
     def paid(self) -> int:
         """Return what was charged, wei; 0 while it is not mined."""
         return self.mined.gas_used * self.mined.price if self.mined is not None else 0
+
+    def paid_for(self, key: str) -> int:
+        """Return what of that was for the call of a key: for itself and its approvals, in a batch their even parts."""
+        names = self.items or (self.key,)
+        return sum(part(self.paid, len(names), at) for at, name in enumerate(names) if served_by(name) == key)
 
     def attempt(self, hash: str) -> Attempt:
         """Return the attempt of that hash; KeyError when none has it."""

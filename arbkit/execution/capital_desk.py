@@ -16,7 +16,7 @@ from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ArbkitError, DataError, FeeAboveCap, FundsMissing
 from arbkit.core.model import Book
 from arbkit.core.ports import Chain, Clock
-from arbkit.core.transaction import Fate, Work
+from arbkit.core.transaction import Work
 from arbkit.core.units import MICRO, NS_PER_S, Cash, Size
 from arbkit.execution.moved_stakes import move_stakes
 from arbkit.execution.record import Record
@@ -104,25 +104,29 @@ class CapitalDesk:
 
     # -- doing ---------------------------------------------------------------------------------------------------
 
-    def _pursue(self, intent: CapitalIntent) -> None:
-        steps = partial(self._carried_out, intent)
+    def _pursue(self, intent: CapitalIntent, given_up: str = "") -> None:
+        steps = partial(self._carried_out, intent, given_up)
         self._supervisor.insist(steps, self._config.reconcile_s, f"{intent.key} at {intent.market}")
 
-    async def _carried_out(self, intent: CapitalIntent) -> None:
-        """Ask for an intent until it has its end, however long the chain is silent; by its key it is done once."""
+    async def _carried_out(self, intent: CapitalIntent, given_up: str) -> None:
+        """Ask for an intent until it has its end, however long the chain is silent; by its key it is done once.
+
+        With a reason to give it up it is not made, unless it is under way already.
+        """
         pause, self._asked[intent.key] = self._config.hedge_retry_s, (self._clock.now(), "")
         while intent.key in self.capital.open:
             try:
                 await self._record.durable()  # before anything is signed
-                result = await self._chain.settle(intent)
+                refused = await self._chain.give_up(intent, given_up) if given_up else None
+                result = refused or await self._chain.settle(intent)
             except (FeeAboveCap, FundsMissing) as error:
-                self._end(intent, CapitalResult(Fate.REFUSED, reason=str(error)), again=True)
+                given_up = str(error)
             except ArbkitError as error:
                 self._asked[intent.key] = (self._asked[intent.key][0], str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_S)
             else:
-                self._end(intent, result, again=result.postponed)
+                self._end(intent, result, again=refused is not None or result.postponed)
 
     def _end(self, intent: CapitalIntent, result: CapitalResult, *, again: bool) -> None:
         """Take down what became of an intent: on record, in cash and shares, and against the limits."""

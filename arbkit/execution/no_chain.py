@@ -30,8 +30,8 @@ class NoChain:
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         return CapitalResult(Fate.REFUSED, reason=f"the shares of {intent.market} live on no chain here")
 
-    def is_under_way(self, _intent: CapitalIntent) -> bool:
-        return False
+    async def give_up(self, _intent: CapitalIntent, why: str) -> CapitalResult:
+        return CapitalResult(Fate.REFUSED, reason=why)
 
     async def payout(self, _market: str) -> Payout | None:
         return None

@@ -92,11 +92,9 @@ class Settling(CapitalDesk):
             return
         self._trades, self._is_blocked = trades, is_blocked
         for intent in tuple(self.capital.open.values()):
-            if intent.work is Work.SPLIT and not self._chain.is_under_way(intent):
-                why = "the process that wanted it ended before anything was signed"  # entries are not made again
-                self._end(intent, CapitalResult(Fate.REFUSED, reason=why), again=True)
-            else:
-                self._pursue(intent)
+            # Entries are not made again.
+            why = "the process that wanted it ended before it was signed" if intent.work is Work.SPLIT else ""
+            self._pursue(intent, why)
         self._supervisor.repeat(self._step, self._chain.pause_s, "the watch on the chain")
         self._supervisor.repeat(self.look, self._config.reconcile_s, "merging and redeeming")
 

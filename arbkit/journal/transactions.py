@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from arbkit.core.transaction import Attempt, Call, Mined, Transaction, Work
+from arbkit.core.transaction import Attempt, Call, Mined, Transaction, Work, served_by
 
 KEPT = 1_000  # finished transactions that are remembered, so that a call under the same key is not made twice
 
@@ -27,8 +27,16 @@ class Transactions:
 
     def holding(self, item: str) -> Transaction | None:
         """Return the newest batch that holds a call of that key; None when none does that is open or remembered."""
-        everything = (*self.closed.values(), *(one for mine in self.open.values() for one in mine.values()))
-        return next((one for one in reversed(everything) if item in one.items), None)
+        return next((one for one in reversed(self._everything()) if item in one.items), None)
+
+    def serving(self, key: str) -> tuple[Transaction, ...]:
+        """Return all that is open or remembered and was made for the call of a key: itself, its approvals, batches of them."""
+        return tuple(
+            one for one in self._everything() if any(served_by(name) == key for name in one.items or (one.key,))
+        )
+
+    def _everything(self) -> tuple[Transaction, ...]:
+        return (*self.closed.values(), *(one for mine in self.open.values() for one in mine.values()))
 
     def apply(self, fact: str, key: str, data: Mapping[str, Any]) -> None:
         """Take one fact `transaction.*`; KeyError or ValueError for one that cannot follow those before it."""

@@ -2,18 +2,20 @@
 
 Each intent is looked at before anything is signed, made once, and held against the balances of the blocks before and
 after it. What failed is told with the contract's reason and is not tried again: that is for whoever wanted it.
+
+An approval is made in the name of the first intent that needs it, and is paid by that one: whichever process tells of
+the intent's end finds what it has cost in the record of transactions.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from arbkit.core.capital import Payout
 from arbkit.core.errors import ConfigError
-from arbkit.core.transaction import Call, CallResult, Fate, Work
+from arbkit.core.transaction import Call, CallResult, Fate, Work, approval_key
 from arbkit.core.units import Cash
 from arbkit.settlement.approvals import approve_collateral, approve_positions
 from arbkit.settlement.contracts import (
@@ -58,6 +60,10 @@ class Chain(Protocol):
         """
         ...
 
+    async def paid_for(self, key: str) -> int:
+        """Return what was paid for the call of a key, its approvals (`approval_key`) too, wei, when all is final."""
+        ...
+
 
 @dataclass(slots=True)
 class _Purse:
@@ -68,8 +74,7 @@ class _Purse:
     approved: dict[str, bool]
     payouts: dict[bytes, Payout | None]
     pulled: int = 0  # collateral that splits will have taken from us
-    charged: int = 0  # wei that approvals cost
-    lacking: dict[str, None] = field(default_factory=dict)  # operators that positions must be approved for
+    lacking: dict[str, str] = field(default_factory=dict)  # operators to approve for positions: who needs each first
 
 
 class SettlementDesk:
@@ -83,25 +88,15 @@ class SettlementDesk:
         self._contracts = contracts
         self._approves = approves
         self._under_way: dict[str, Intent] = {}
-        self._owed = 0  # wei for approvals before what was then not told of: the next that needs one pays
 
     async def settle(self, intents: Sequence[Intent]) -> tuple[SettlementResult, ...]:
         """Do what trades want, and return what became of each, in order, when it is final.
 
         What cannot work is refused with its reason and nothing is signed for it; the rest goes on. Raises FeeAboveCap
-        when gas is above the cap: nothing was signed, and it can be asked for again later under the same keys.
+        when gas is above the cap: nothing but approvals was signed, and it can be asked for again later under the same keys.
         """
         earlier = {intent.key: fate for intent in intents if (fate := self._chain.fate_of(intent.key)) is not None}
         purse = await self._purse(intents)
-        try:
-            return await self._settled(intents, earlier, purse)
-        except BaseException:
-            self._owed += purse.charged
-            raise
-
-    async def _settled(
-        self, intents: Sequence[Intent], earlier: Mapping[str, Fate], purse: _Purse
-    ) -> tuple[SettlementResult, ...]:
         self._take_pledged(purse)
         refused, passing = {}, []
         for intent in intents:  # what was wanted before was judged then
@@ -112,13 +107,8 @@ class SettlementDesk:
         self._under_way.update({intent.key: intent for intent in passing})
         try:
             fresh = [intent for intent in passing if intent.key not in earlier]
-            why = await self._approve(fresh, purse)
-            needy = [intent for intent in fresh if self._needs_approval(intent)]
-            if needy:
-                purse.charged, self._owed = purse.charged + self._owed, 0
-            shares = _shares(purse.charged, len(needy))
-            extra = {intent.key: share for intent, share in zip(needy, shares, strict=True)}
-            if why:
+            if why := await self._approve(fresh, purse):
+                needy = [intent for intent in fresh if self._needs_approval(intent)]
                 refused.update({intent.key: _refused(intent, why) for intent in needy})
             calls = [intent.call(self._contracts) for intent in passing if intent.key not in refused]
             made = await self._chain.execute(calls) if calls else ()
@@ -132,10 +122,8 @@ class SettlementDesk:
         new = [pair for pair in done if pair not in old]
         told.update({result.intent.key: result for result in await self._checked(new, purse)})
         found = refused | told
-        return tuple(
-            replace(found[intent.key], gas_paid=found[intent.key].gas_paid + extra.get(intent.key, 0))
-            for intent in intents
-        )
+        paid = {intent.key: await self._chain.paid_for(intent.key) for intent in intents}
+        return tuple(replace(found[intent.key], gas_paid=paid[intent.key]) for intent in intents)
 
     # -- before --------------------------------------------------------------------------------------------------
 
@@ -185,7 +173,7 @@ class SettlementDesk:
                 return f"{operator} may not move the positions"
             if operator not in self._contracts.spenders:
                 return f"{operator} is none of the known spenders: it is not approved"
-            purse.lacking[operator] = None
+            purse.lacking.setdefault(operator, intent.key)
         for token, amount in intent.needs().items():
             purse.have[token] -= amount
         return ""
@@ -199,19 +187,18 @@ class SettlementDesk:
         return intent.work is Work.SPLIT or self._operator(intent) != self._contracts.conditional_tokens
 
     async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> str:
-        """Give what approvals are missing, at the purse's charge; return why that failed, empty when it did not."""
+        """Give what approvals are missing; return why that failed, empty when it did not."""
         calls = []
-        name = hashlib.sha256("\n".join(intent.key for intent in intents).encode()).hexdigest()[:16]
-        if any(intent.work is Work.SPLIT for intent in intents) and purse.pulled > purse.allowance:
-            operator = self._contracts.operator
-            key = f"approve:{name}:{purse.pulled}"
-            calls.append(approve_collateral(self._contracts, operator, purse.pulled, key))
-        calls += [approve_positions(self._contracts, one, f"approve:{name}:{one}") for one in purse.lacking]
+        splits = [intent.key for intent in intents if intent.work is Work.SPLIT]
+        if splits and purse.pulled > purse.allowance:
+            key = approval_key(str(purse.pulled), splits[0])
+            calls.append(approve_collateral(self._contracts, self._contracts.operator, purse.pulled, key))
+        for operator, key in purse.lacking.items():
+            calls.append(approve_positions(self._contracts, operator, approval_key(operator, key)))
         if not calls:
             return ""
         made = await self._chain.execute(calls)
         failed = [one for one in made if one.fate is not Fate.DONE]
-        purse.charged = sum(one.paid for one in made)
         return f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
 
     # -- after ---------------------------------------------------------------------------------------------------
@@ -276,11 +263,6 @@ class SettlementDesk:
         return int.from_bytes(answer, "big")
 
 
-def _shares(paid: int, among: int) -> list[int]:
-    """Return what each of so many pays of a sum, wei; the first pays what does not divide."""
-    return [paid // among + (paid % among if nth == 0 else 0) for nth in range(among)]
-
-
 def _refused(intent: Intent, why: str) -> SettlementResult:
     return SettlementResult(intent, Fate.REFUSED, is_final=True, reason=why)
 
@@ -299,7 +281,6 @@ def _told(intent: Intent, result: CallResult, collateral: int, *, as_expected: b
         hash=result.hash,
         block=result.block,
         gas_used=result.gas_used,
-        gas_paid=result.paid,
         collateral=Cash(collateral),
         as_expected=as_expected,
         postponed=result.postponed,

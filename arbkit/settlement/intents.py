@@ -125,7 +125,7 @@ class SettlementResult:
     hash: str = ""
     block: int = 0
     gas_used: int = 0
-    gas_paid: int = 0  # wei, with its share of the approvals that were given for it
+    gas_paid: int = 0  # wei, in all: its own and that of the approvals that were given for it
     collateral: Cash = Cash(0)
     as_expected: bool = True
     postponed: bool = False  # refused for want of money or nodes, not by a contract

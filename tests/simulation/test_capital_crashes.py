@@ -9,6 +9,7 @@ of the books and of a replay of the journal: all three must say the same.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 from collections import Counter, defaultdict
@@ -21,10 +22,11 @@ import pytest
 
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.core.model import Outcome
-from arbkit.core.transaction import Fate
+from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import Fact, MemoryJournal
+from arbkit.wiring.polygon import transactions_of
 from tests.chain.token_chain import CONDITION, EVENT_MARKETS, KEEPS, NO, PAYS, YES, Cycle
 from tests.figures import Reached
 from tests.rig import START
@@ -175,6 +177,12 @@ class MortalCycle(Cycle):
         return dead
 
 
+def bid_for(cycle: MortalCycle) -> None:
+    """Make a pair worth more in parts than it costs to split."""
+    cycle.venue.set_book(YES, bids=[("0.56", "100")], asks=[("0.60", "100")])
+    cycle.venue.set_book(NO, bids=[("0.50", "100")], asks=[("0.56", "100")])
+
+
 WORKS = ("buy", "redeem", "sell", "convert")
 
 
@@ -186,8 +194,7 @@ def world(locks: Path, seed: int) -> MortalCycle:
     chain, chance = cycle.whole_chain, random.Random(f"capital crashes {seed}")
     terms = KEEPS if work == "redeem" else PAYS
     if work == "sell":
-        cycle.venue.set_book(YES, bids=[("0.56", "100")], asks=[("0.60", "100")])
-        cycle.venue.set_book(NO, bids=[("0.50", "100")], asks=[("0.56", "100")])
+        bid_for(cycle)
     chain.loses_reply, chain.loses_request = chance.choice([0, 0.5]), chance.choice([0, 0.3])
     chain.drops, chain.hides, chain.lags = chance.choice([0, 0.2]), chance.choice([0, 0.3]), chance.choice([0, 0.5])
 
@@ -227,6 +234,7 @@ def held_against_the_blocks(cycle: MortalCycle) -> None:
         if fact.fact == "transaction.signed":
             keys[int(str(fact.get("nonce")))].add(fact.key)
     assert all(len(names) == 1 for names in keys.values()), keys
+    paid_once(cycle)
     have = cycle.whole_chain.holdings()
     held = {name: have[token] for name, token in cycle.venue.tokens.items() if have.get(token)}
     wanted = {fact.key: fact for fact in cycle.shared if fact.fact == "capital.intent"}
@@ -236,6 +244,14 @@ def held_against_the_blocks(cycle: MortalCycle) -> None:
     outcomes = [fact.get("outcome") for fact in cycle.shared if fact.fact == "trade.done"]
     if Outcome.ESCALATED not in outcomes:
         assert held == ({f"{other}:yes": made} if len(cycle.basket.legs) == 2 and made else {}), outcomes
+
+
+def paid_once(cycle: MortalCycle) -> None:
+    """What the account paid the chain, approvals and all, stands in the ends of intents, each part of it once."""
+    chain, transactions = cycle.whole_chain, transactions_of(cycle.shared).closed.values()
+    charged = sum(int(str(fact.get("wei"))) for fact in cycle.shared if fact.fact == "capital.done")
+    repairs = sum(one.paid for one in transactions if one.call.work is Work.REPAIR)  # of numbers: no intent's
+    assert charged + repairs == chain.balance - chain.funds()
 
 
 def told(worlds: Sequence[MortalCycle]) -> Mapping[str, int]:
@@ -265,3 +281,40 @@ def test_fault_P2_a_process_that_is_killed_anywhere_in_the_capital_cycle_doubles
     assert min(moved[kind] for kind in ("split", "merge", "redeem", "convert")) > WORLDS // 12
     sold = [fact for one in worlds for fact in one.shared if fact.fact == "fill" and ".split." not in fact.key]
     assert len(sold) > WORLDS // 2
+
+
+def killed_at(locks: Path, work: str, takes: int, beat: int, next_beat: int) -> MortalCycle:
+    """Run a world of a calm chain in which the first process dies at one beat, and the second one at another."""
+    cycle = MortalCycle(locks, beat, takes)
+    if work == "sell":
+        bid_for(cycle)
+
+    async def main() -> None:
+        async with cycle.whole_chain.mining():
+            if await cycle.until_dead(Life(beat), PAYS, work, 40.0):
+                await cycle.until_dead(Life(next_beat), PAYS, "", 40.0)
+            async with cycle.living(Life(10**9), PAYS):
+                await asyncio.sleep(90.0)
+                cycle.check()
+
+    run_virtual(main(), MortalLoop(START))
+    held_against_the_blocks(cycle)
+    return cycle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("work", "takes"), [("sell", 0), ("buy", 2), ("buy", 3)])
+@pytest.mark.parametrize("again", [10**9, 6], ids=["once", "twice"])
+def test_fault_P2_at_whatever_beat_a_process_dies_what_its_approvals_and_calls_cost_is_charged_once(
+    tmp_path: Path, work: str, takes: int, again: int
+) -> None:
+    approved = without = 0
+    for beat in itertools.count(1):
+        cycle = killed_at(tmp_path, work, takes, beat, again)
+        if not cycle.deaths:
+            break
+        calls = [str(fact.get("work")) for fact in cycle.shared if fact.fact == "transaction.signed"]
+        approved += "approve" in calls
+        without += calls == ["approve"]  # the split was given up, and its approval had been paid
+    assert approved > 20
+    assert (without > 3) == (work == "sell")

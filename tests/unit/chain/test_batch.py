@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from arbkit.chain.batch import BatchPlan, Way
 from arbkit.chain.gas import GWEI, GasConfig
 from arbkit.chain.reverts import NAMED, decode_revert, is_revert, reason_of
 from arbkit.core.errors import CallRefused, ChainError, ConfigError, FeeAboveCap, Reverted
-from arbkit.core.transaction import CallResult, Fate
+from arbkit.core.transaction import CallResult, Fate, approval_key
 from tests.chain.fake_chain import error_data
 from tests.chain.rig_fake import ACCOUNT, CONTRACT, SAFE, ChainRig, call
 
@@ -152,6 +153,25 @@ def test_fault_C12_a_batch_that_reverts_when_it_is_mined_is_made_again_without_t
     assert results[1].reason.endswith(": too late")
     assert effects(rig) == dict.fromkeys("acde", 1)
     assert rig.polygon.tracker.get_summary()["failed"] == 1
+
+
+def test_what_was_paid_for_a_call_is_its_part_of_every_batch_that_was_made_for_it_also_of_one_that_reverted() -> None:
+    rig = ChainRig(safe=SAFE)
+    calls = [replace(call("a"), key=approval_key("x", "merge:b")), *[call(name) for name in "bcd"]]
+
+    async def main() -> list[int]:
+        made = asyncio.ensure_future(rig.polygon.execute(calls))
+        await asyncio.sleep(0.5)
+        rig.chain.fails = lambda _to, data: "too late" if data == b"c" else ""
+        results = await made
+        assert fates(results) == "DDRD"
+        assert sum(one.paid for one in results) < rig.chain.balance - rig.chain.funds()  # each tells of its last batch
+        return [await rig.polygon.paid_for(one.key) for one in calls]
+
+    a, b, c, d = rig.run(main())
+    assert (a, c > 0) == (0, True)  # what an approval cost is asked for under the call that it was for
+    assert b in (2 * d, 2 * d + 1, 2 * d + 2)  # parts are even, but for what does not divide
+    assert b + c + d == rig.chain.balance - rig.chain.funds()
 
 
 def test_fault_C12_of_pipelined_calls_one_can_revert_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.chain.capital import ChainEvent, ChainMarket, LockTerms, PolygonCapital
 from arbkit.chain.gas_terms import conversion_gas
-from arbkit.core.capital import CapitalIntent, Conversion
+from arbkit.core.capital import CapitalIntent, CapitalResult, Conversion
 from arbkit.core.errors import ChainUnavailable, ConfigError, FeeAboveCap, JournalError
 from arbkit.core.model import Outcome
 from arbkit.core.transaction import Fate, Work
@@ -21,7 +21,18 @@ from arbkit.core.units import MICRO, Size
 from arbkit.journal.lock import AccountLock
 from tests.chain.fake_chain import GWEI
 from tests.chain.rig_fake import ACCOUNT, START, virtual
-from tests.chain.token_chain import CONDITION, EVENT, EVENT_MARKETS, EVENT_TOKENS, KEEPS, MARKET, PAYS, Cycle
+from tests.chain.token_chain import (
+    CONDITION,
+    EVENT,
+    EVENT_MARKETS,
+    EVENT_TOKENS,
+    KEEPS,
+    MARKET,
+    NO,
+    PAYS,
+    YES,
+    Cycle,
+)
 
 HUNDRED = 100 * MICRO
 
@@ -88,6 +99,35 @@ def test_fault_C8_a_spike_postpones_the_merge_with_one_alert(tmp_path: Path) -> 
     (alert,) = cycle.facts("engine.alert")
     assert "above the cap of 500 gwei" in str(alert.get("why"))
     assert cycle.chain.merges() == 1
+
+
+def test_an_approval_is_charged_to_the_split_that_it_was_for_also_when_gas_then_rises_above_the_cap(
+    tmp_path: Path,
+) -> None:
+    cycle = Cycle(tmp_path)
+    usual = cycle.chain.base
+    cycle.venue.set_book(YES, bids=[("0.56", "100")], asks=[("0.60", "100")])
+    cycle.venue.set_book(NO, bids=[("0.50", "100")], asks=[("0.56", "100")])
+
+    async def main() -> None:
+        async with cycle.chain.mining(), cycle.running() as engine:
+            selling = asyncio.ensure_future(engine.sell_both(cycle.basket, Size(HUNDRED)))
+            while not cycle.facts("transaction.mined"):  # noqa: ASYNC110 - blocks come by the clock
+                await asyncio.sleep(0.1)
+            cycle.chain.base = lambda _number: 600 * GWEI
+            assert (await selling).outcome is Outcome.REFUSED
+            cycle.chain.base = usual
+            await asyncio.sleep(30)
+            (done,) = cycle.facts("capital.done")
+            assert (done.get("fate"), done.get("again")) == (Fate.REFUSED, True)
+            assert int(str(done.get("wei"))) == cycle.chain.balance - cycle.chain.funds() > 0
+            assert (await engine.sell_both(cycle.basket, Size(HUNDRED))).outcome is Outcome.COMPLETED
+            cycle.check()
+
+    virtual(main())
+    assert [fact.get("work") for fact in cycle.facts("transaction.signed")] == ["approve", "split"]
+    charged = [int(str(fact.get("wei"))) for fact in cycle.facts("capital.done")]
+    assert sum(charged) == cycle.chain.balance - cycle.chain.funds()
 
 
 def test_a_chain_that_is_down_for_long_is_one_alert_and_costs_nothing(tmp_path: Path) -> None:
@@ -490,9 +530,9 @@ def test_the_gas_of_a_conversion_is_stated_until_one_was_made_and_then_what_that
     async def main() -> list[int]:
         async with cycle.chain.mining(), cycle.account(KEEPS) as capital:
             gains = [found.offer.gain for found in [capital.conversion((A, B, C), Size(MICRO))] if found]
-            assert capital.is_under_way(wanted) is False
+            assert await capital.give_up(wanted, "why") == CapitalResult(Fate.REFUSED, reason="why")
             assert (await capital.settle(wanted)).cash == 2 * 990_000
-            assert capital.is_under_way(wanted) is True
+            assert await capital.give_up(wanted, "why") is None
             gains += [found.offer.gain for found in [capital.conversion((A, B, C), Size(MICRO))] if found]
             return gains
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from arbkit.core.errors import (
     SendRefused,
     WrongChain,
 )
-from arbkit.core.transaction import Fate, Transaction, Work
+from arbkit.core.transaction import Fate, Transaction, Work, approval_key
 from arbkit.core.units import Cash
 from arbkit.journal.lock import AccountLock
 from arbkit.journal.memory import MemoryJournal
@@ -456,6 +457,31 @@ def test_fault_C6_a_number_that_another_process_took_is_given_up_only_when_that_
     done = rig.run(main())
     assert (done.fate, done.is_final) == (Fate.DISPLACED, True)
     assert effects(rig, "a") == [0]
+
+
+def test_what_was_paid_for_a_call_and_its_approvals_is_counted_once_by_the_next_process_too() -> None:
+    rig = ChainRig()
+    approvals = [replace(call(name), key=approval_key(name, call("a").key)) for name in "xy"]
+
+    async def main() -> int:
+        assert await rig.desk.paid_for(call("a").key) == 0
+        await rig.desk.submit(call("a"))
+        rig.chain.use_number()
+        assert (await ended(rig, "a"))[0].fate is Fate.DISPLACED
+        for one in (*approvals, call("b"), call("a")):  # it is made again, under another number
+            await rig.desk.submit(one)
+        rig.restart()
+        await rig.polygon.start()
+        assert len(rig.desk.open) == 4
+        paid = await rig.desk.paid_for(call("a").key)
+        await ended(rig, "b")
+        return paid
+
+    paid = rig.run(main())
+    other = rig.desk.find(call("b").key)
+    assert other is not None
+    assert paid == rig.chain.balance - rig.chain.funds() - other.paid > other.paid > 0
+    assert effects(rig, "a", "x", "y") == [1, 1, 1]
 
 
 def test_fault_C6_receipts_that_are_found_late_are_no_proof_of_another_process() -> None:

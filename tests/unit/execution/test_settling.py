@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from arbkit.backtest.mock_platform import Answer
-from arbkit.core.capital import CapitalIntent, Offer, Payout
+from arbkit.core.capital import CapitalIntent, CapitalResult, Offer, Payout
 from arbkit.core.errors import ChainUnavailable, ConfigError, DataError, FeeAboveCap, FundsMissing, JournalError
 from arbkit.core.model import ExecutionResult, Kind, Outcome, TradeState
 from arbkit.core.transaction import Fate, Work
@@ -536,12 +536,12 @@ def test_a_chain_that_is_none_covers_nothing_and_does_nothing() -> None:
 
     async def main() -> None:
         assert (await chain.settle(intent)).fate is Fate.REFUSED
+        assert await chain.give_up(intent, "why") == CapitalResult(Fate.REFUSED, reason="why")
         assert (await chain.payout(MARKET), await chain.step()) == (None, "")
 
     virtual(main())
     assert not chain.covers(MARKET)
     assert not chain.merge_offer(MARKET, Size(1)).pays
-    assert not chain.is_under_way(intent)
 
 
 # -- merging as an undo ----------------------------------------------------------------------------------------------

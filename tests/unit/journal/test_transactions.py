@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arbkit.core.errors import JournalDamaged
-from arbkit.core.transaction import Fate, Work
+from arbkit.core.transaction import Fate, Work, approval_key, part, served_by
 from arbkit.journal.fold import fold
 from arbkit.journal.memory import MemoryJournal
 from arbkit.journal.transactions import KEPT, Transactions
@@ -108,3 +110,25 @@ def test_facts_that_contradict_each_other_are_damage(facts: list[Any]) -> None:
 def test_an_attempt_that_is_not_there_is_not_found() -> None:
     with pytest.raises(KeyError):
         folded(signed()).of(US)[0].attempt("0x9")
+
+
+keys = st.text(alphabet="ab:", min_size=1).filter(lambda key: not key.startswith("approve:"))
+
+
+@given(what=st.text(alphabet="0x1"), key=keys, other=keys)
+def test_an_approval_serves_the_call_that_it_was_given_for_and_no_other(what: str, key: str, other: str) -> None:
+    name = approval_key(what, key)
+    assert (served_by(name), served_by(key)) == (key, key)
+    book = folded(
+        signed(name), mined(name), signed("batch:b:0", 1, "0x3", items=(other, name)), mined("batch:b:0", "0x3")
+    )
+    assert [one.key for one in book.serving(key)] == [name, "batch:b:0"]
+    assert sum(one.paid_for(key) for one in book.serving(key)) == 80_000 * 60 * (4 if other == key else 3) // 2
+    assert [one.key for one in book.serving(other)] == ([name] if other == key else []) + ["batch:b:0"]
+    assert book.serving(name) == ()
+
+
+@given(total=st.integers(0, 10**20), parts=st.integers(1, 9))
+def test_even_parts_are_the_whole_and_differ_by_one_at_most(total: int, parts: int) -> None:
+    each = [part(total, parts, at) for at in range(parts)]
+    assert (sum(each), each[0] - each[-1] in (0, 1)) == (total, True)

@@ -10,7 +10,7 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from arbkit.core.errors import ChainError
-from arbkit.core.transaction import Call, CallResult, Fate, Work
+from arbkit.core.transaction import Call, CallResult, Fate, Work, served_by
 from arbkit.settlement.contracts import (
     BALANCES,
     CONVERT,
@@ -77,6 +77,10 @@ class FakeTokens:
     def fate_of(self, key: str) -> Fate | None:
         found = self.made.get(key)
         return Fate.DONE if found is not None and found.fate is Fate.DONE else None
+
+    async def paid_for(self, key: str) -> int:
+        await asyncio.sleep(0)
+        return sum(one.paid for name, one in self.made.items() if served_by(name) == key)
 
     async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
         self.executed.append(list(calls))
