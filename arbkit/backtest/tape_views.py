@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from arbkit.books.ladder import I64, Ladders, fresh
+from arbkit.books.ladder import I64, Ladders, copied, fresh
 from arbkit.books.meta import KIND_MASK, KIND_PRINT
-from arbkit.books.ruler import measured, stray
+from arbkit.books.ruler import stray
 from arbkit.books.watch import Columns, read_only
 from arbkit.core.errors import DataError
 from arbkit.core.model import MarketTable
@@ -80,35 +80,33 @@ def printing(tape: Tape) -> frozenset[str]:
     return frozenset(tape.markets.books[book].venue for book in books.tolist())
 
 
-@once
-def _stray_row(tape: Tape) -> int:
-    """Return the first row that the tape's books and prices do not know, or -1."""
-    rulers, _ = measured(tape.ladders.offsets, tape.ladders.prices)
-    rows = tape.rows
-    found = int(stray(read_only(rows.book), read_only(rows.meta), read_only(rows.price), rulers))
-    forget(rows)
-    return found
-
-
 def unknown_books(tape: Tape) -> Ladders:
     """Return ladders for all books of a tape in which nothing is known yet; one stream per venue.
 
     Raises DataError for a tape whose rows are not those that its prices were stored for: it was changed by somebody.
     """
-    if (row := _stray_row(tape)) >= 0:
-        raise DataError(
-            f"row {row}: book {tape.rows.book[row]}, price {tape.rows.price[row]}: no such price is among those stored"
-            " with the tape: its files do not belong together; import it again"
-        )
-    books = tape.markets.books
+    return copied(_unknown_books(tape))
+
+
+@once
+def _unknown_books(tape: Tape) -> Ladders:
+    books, rows = tape.markets.books, tape.rows
     venues = list(dict.fromkeys(book.venue for book in books))
-    return fresh(
+    ladders = fresh(
         tape.ladders.offsets,
         tape.ladders.prices,
         np.array([venues.index(book.venue) for book in books], np.int64),
         np.array([book.index if book.recorded else book.mirror for book in books], np.int64),
         np.array([not book.recorded for book in books], np.uint8),
     )
+    row = int(stray(read_only(rows.book), read_only(rows.meta), read_only(rows.price), ladders.book))
+    forget(rows)
+    if row >= 0:
+        raise DataError(
+            f"row {row}: book {rows.book[row]}, price {rows.price[row]}: no such price is among those stored"
+            " with the tape: its files do not belong together; import it again"
+        )
+    return ladders
 
 
 def twins(table: MarketTable) -> I64:

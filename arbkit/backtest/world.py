@@ -17,7 +17,7 @@ from arbkit.backtest.latency import LatencyModel
 from arbkit.backtest.ledger import FeesByBook, Payout
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.backtest.matching import CHUNK_ROWS, Matcher
-from arbkit.backtest.pace import keep_pace
+from arbkit.backtest.pace import look
 from arbkit.backtest.queue import rule_of
 from arbkit.backtest.simulated_venue import SimulatedVenue
 from arbkit.backtest.tape_views import (
@@ -29,7 +29,7 @@ from arbkit.backtest.tape_views import (
     unknown_books,
 )
 from arbkit.backtest.terms import grids_by_venue, grids_received, resolutions
-from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened
+from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened, step
 from arbkit.books.ladder import I64, Ladders, copied
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import ConfigError, InvariantViolation
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from arbkit.history.tape import Tape
 
 T = TypeVar("T")
+PACE_ROWS = 1 << 14  # the client reads before the venues follow: half a megabyte, still near the processor
 KEPT_ROWS = 1 << 18  # of a mapped tape: 8 MB of what was read stay in memory, not all of it
 
 
@@ -171,7 +172,7 @@ class Replay:
     same way.
     """
 
-    def __init__(self, tape: Tape, fees: FeesByBook | None = None, *, chunk_rows: int = CHUNK_ROWS) -> None:
+    def __init__(self, tape: Tape, fees: FeesByBook | None = None, *, chunk_rows: int = PACE_ROWS) -> None:
         self.tape, self.fees, self._chunk = tape, fees, chunk_rows
         self.now = int(tape.rows.ts_recv[0]) if len(tape) else 0  # ns, without the scenario's feed lag
         self.ladders, self.position = unknown_books(tape), 0
@@ -181,7 +182,8 @@ class Replay:
         self._unasked: tuple[I64, I64] = np.zeros(0, np.int64), np.zeros((1, 2, 0), np.int64)
         # what `step` asks of resting orders: there are none
         self._nobody = np.zeros(1, ORDER), 0, np.zeros(len(self.books.twin), np.int64), 0, False, np.zeros(1, MATCH)
-        self._keep_pace = settled(keep_pace, *self._moving(0), 0, 0, *self._unasked)
+        self._look = settled(look, self.ladders, self._received, 0, 0, 0, 0, 0, *self._unasked)
+        self._step = settled(step, self._by_venue, 0, 0, 0, self.books, *self._nobody)
 
     def forward(self, row: int) -> None:
         """Move to the moment after row `row` was received; the venue has what it had done by then."""
@@ -243,21 +245,28 @@ class Replay:
             chunk_rows=chunk_rows,
         )
 
-    def _moving(self, stop: int) -> tuple[object, ...]:
-        """Return where both sides are, as `keep_pace` takes it; the client reads up to row `stop`."""
-        ours = self.ladders, self._received, self.position, stop
-        return *ours, self.books, self._by_venue, self.venue_position, self._chunk, self._nobody
-
     def _move(self, stop: int, every: int, asked: I64, quotes: I64) -> None:
-        """Move both sides to now, and on by `every` ns while there is room in `quotes`."""
-        made, now = 0, self.now
-        while True:
-            self.position, self.venue_position, steps = self._keep_pace(
-                *self._moving(stop), now, every, asked, quotes[made:]
+        """Move both sides to now, and on by `every` ns while there is room in `quotes`; the client up to row `stop`.
+
+        The venues follow the client over rows that were read a moment ago, and are where they belong when it ends.
+        """
+        made = 0
+        while made < len(quotes):
+            now, room = self.now + made * every, quotes[made:]
+            self.position, steps = self._look(
+                self.ladders, self._received, self.position, stop, self._chunk, now, every, asked, room
             )
-            made, now = made + steps, now + steps * every
+            made += steps
+            self._happen(now + (steps - 1) * every if steps else int(self._received.at[self.position - 1]))
             if self.position - self._forgotten >= KEPT_ROWS:
                 forget(self.tape.rows)
                 self._forgotten = self.position
-            if made == len(quotes):
-                return
+
+    def _happen(self, until: int) -> None:
+        """Let everything happen at the venues up to a time."""
+        rows, later = len(self._by_venue.at), 0
+        while not later and self.venue_position < rows:
+            stop = min(self.venue_position + self._chunk, rows)
+            self.venue_position, _, later = self._step(
+                self._by_venue, self.venue_position, stop, until, self.books, *self._nobody
+            )

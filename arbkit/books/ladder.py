@@ -50,20 +50,23 @@ NEVER = np.int64(-(2**62))  # a stamp before every other
 # moment ago is near the processor.
 BOOK = np.dtype(
     [
-        ("first", np.int64),  # slots of the book: from here
-        ("end", np.int64),  # to here, this one not among them
-        ("lowest", np.int64),  # price; with the next three the ruler by which a price's slot is found (`books.ruler`)
-        ("highest", np.int64),
+        (
+            "lowest",
+            np.int64,
+        ),  # price; it, `inverse`, `base` and `highest` are the ruler that finds slots (`books.ruler`)
         ("inverse", np.int64),
         ("base", np.int64),
         ("stream", np.int64),  # number of the stream it arrives by
-        ("home", np.int64),  # the book whose rows stand for this one
-        ("flip", np.int64),  # 1: read off its mirror
         ("known", np.int64),  # 0 unknown (never seen, or gapped), 1 healthy
-        ("gapped", np.int64),  # 1: was known once and lost
-        ("status", np.int64),  # as in status rows, 0 open
         ("seen", np.int64),  # ns of its last row, received
         ("lag", np.int64),  # ns between venue's stamp and ours in that row
+        ("highest", np.int64),  # what every row asks for stands before this
+        ("first", np.int64),  # slots of the book: from here
+        ("end", np.int64),  # to here, this one not among them
+        ("home", np.int64),  # the book whose rows stand for this one
+        ("flip", np.int64),  # 1: read off its mirror
+        ("gapped", np.int64),  # 1: was known once and lost
+        ("status", np.int64),  # as in status rows, 0 open
     ]
 )
 BEST = np.dtype(

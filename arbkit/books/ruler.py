@@ -17,13 +17,15 @@ from arbkit.core.compiled import compiled, inlined
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
-FIRST, LAST, INVERSE, BASE = range(4)  # columns of a ruler: lowest and highest price, 2^40 / piece, first table entry
 SHIFT = 40  # off * ceil(2^40 / piece) >> 40 is off // piece exactly while off and piece stay below 2^20, as prices do
 LEAST_PIECES, PIECES_A_PRICE = 1_024, 8
 
 
 def measured(offset: I64, price: npt.NDArray[np.int32]) -> tuple[I64, I32]:
-    """Return the rulers of all books, [books, 4], and their table of slots, for ladders as `Ladders` holds them."""
+    """Return the rulers of all books and their table of slots, for ladders as `Ladders` holds them.
+
+    A ruler is a row of lowest and highest price, 2^40 / piece and the first entry of the table, as in `ladder.BOOK`.
+    """
     rulers = np.zeros((len(offset) - 1, 4), np.int64)
     tables = [np.zeros(0, np.int64)]
     base = 0
@@ -72,17 +74,17 @@ def slot_of(ladders, book, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def stray(book, meta, price, rulers):  # type: ignore[no-untyped-def]
+def stray(book, meta, price, books):  # type: ignore[no-untyped-def]
     """Return the first row of a book that there is not, or of a level outside its book's prices; -1: there is none.
 
     `slot_used` believes what a row says: what it would read or write for such a one is not of the tape.
     """
     for i in range(len(book)):
         row, its = np.uint64(i), np.int64(book[i])
-        if its < 0 or its >= len(rulers):
+        if its < 0 or its >= len(books):
             return i
         if meta[row] & KIND_MASK == KIND_LEVEL:
-            ruler = np.uint64(its)
-            if price[row] < rulers[ruler, np.uint64(FIRST)] or price[row] > rulers[ruler, np.uint64(LAST)]:
+            known = books[np.uint64(its)]
+            if price[row] < known.lowest or price[row] > known.highest:
                 return i
     return -1

@@ -12,7 +12,7 @@ import pstats
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -23,7 +23,7 @@ from arbkit.backtest.scenario import Scenario
 from arbkit.backtest.tape_views import by_venue, received
 from arbkit.backtest.world import Replay
 from arbkit.core.config import ExecutionConfig
-from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome
+from arbkit.core.model import Book, ExecutionResult, ExecutionStrategy, Outcome
 from arbkit.fees import rule
 from arbkit.history.tape import Tape, read_tape
 from arbkit.integration import ArbitrageExecutionEngine
@@ -87,16 +87,21 @@ def trade(strategy: ExecutionStrategy, tape: Tape) -> dict[str, float]:
     }
 
 
-def step_through(tape: Tape) -> dict[str, float]:
-    """Keep the client's and the venues' books from the first row to the last, and look at an event's bests every 100 ms."""
+def step_through(tape: Tape, books: Sequence[Book]) -> dict[str, float]:
+    """Keep the client's and the venues' books from the first row to the last, and look at some bests every 100 ms."""
     replay = Replay(tape)
-    left, seen = ceil((int(tape.rows.ts_recv[-1]) - replay.now) / STEP_NS), 0
-    steps, books = left, traded(tape)[0].legs
+    steps = left = ceil((int(tape.rows.ts_recv[-1]) - replay.now) / STEP_NS)
+    seen = 0
     while left:
         part = min(left, STEPS)
         seen += int(replay.quotes(books, STEP_NS, part).sum())
         left -= part
     return {"steps": steps, "seen": seen}
+
+
+def legs(tape: Tape) -> Sequence[Book]:
+    """Return the books of the first event."""
+    return traded(tape)[0].legs
 
 
 def loop() -> dict[str, float]:
@@ -129,7 +134,7 @@ def case_of(case: str, folder: Path) -> tuple[Callable[[], dict[str, float]], Ca
     if case == "open":
         return partial(ready, folder), partial(ready, folder)
     tape = read_tape(folder, verify=False)
-    work = step_through if case == "replay" else partial(trade, STRATEGIES[case])
+    work = partial(step_through, books=legs(tape)) if case == "replay" else partial(trade, STRATEGIES[case])
 
     def warm_up() -> None:
         work(begun(tape))
@@ -174,7 +179,8 @@ def _named(file: str, line: int, name: str) -> str:
 
 def main(case: str, folder: Path) -> None:
     if case == "memory":
-        step_through(read_tape(folder, verify=False))
+        tape = read_tape(folder, verify=False)
+        step_through(tape, legs(tape))
         print(json.dumps(memory()))
     elif case.startswith("profile-"):
         run, warm_up = case_of(case.removeprefix("profile-"), folder)

@@ -191,7 +191,7 @@ def test_the_engine_tries_every_episode_once_and_completes_most(tapes: dict[str,
 def test_a_replay_steps_to_the_end_of_the_tape(tapes: dict[str, Any]) -> None:
     _, made = tapes["taker"]
     span = int(made.rows.ts_recv[-1] - made.rows.ts_recv[0])
-    assert own.step_through(made)["steps"] == -(-span // own.STEP_NS)
+    assert own.step_through(made, own.legs(made))["steps"] == -(-span // own.STEP_NS)
 
 
 def test_a_profile_names_packages_whose_shares_make_a_whole_and_no_place(tapes: dict[str, Any]) -> None:
