@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbkit.backtest.mock_platform import Answer
-from arbkit.core.capital import CapitalIntent, Conversion, Offer, Payout, fee_bips
+from arbkit.core.capital import CapitalIntent, Offer, Payout, fee_bips
 from arbkit.core.errors import (
     ChainUnavailable,
     ConfigError,
