@@ -228,7 +228,7 @@ class RecordedFeed:
             armed = np.zeros(len(everyone), np.uint8)
             none = np.full(len(everyone), -1, np.int64)
             episodes = Episodes(none, np.full(len(everyone), NEVER, np.int64))
-            scout = self._scout = Scout(copied(self.ladders), self.position, fresh_watch(len(everyone)), episodes)
+            scout = self._scout = Scout(copied(self.ladders), self.position, fresh_watch(arrays), episodes)
             room = scratch(self.ladders, arrays)
             watched = (arrays, rules, scout.watch, episodes, armed)
             question = self._question = _Question(

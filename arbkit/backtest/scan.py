@@ -213,7 +213,7 @@ def scan_tape(
     """
     limits = Limits(int(min_edge), int(gross), int(max_size), int(max_exposure))
     ladders, columns, arrays, rules = received(tape, baskets, limits, fees, max_silence_ns, settle_ns, feed_ns)
-    watch, room = fresh_watch(len(baskets)), scratch(ladders, arrays)
+    watch, room = fresh_watch(arrays), scratch(ladders, arrays)
     runs = np.zeros((8, len(baskets)), np.int64)
     pieces = np.zeros((ROOM_FOR_PIECES + len(baskets), N_FIELDS), np.int64)
     found = [np.zeros((0, N_FIELDS), np.int64)]

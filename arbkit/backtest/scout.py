@@ -11,7 +11,7 @@ from arbkit.backtest.loop import END
 from arbkit.books.edge import top_edge
 from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied
 from arbkit.books.meta import LAST
-from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from
+from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from, sleeps, wakes
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import NS_PER_S
 
@@ -64,8 +64,11 @@ def _silenced(ladders, baskets, rules, watch, episodes, now):  # type: ignore[no
 @inlined
 def _judged(ladders, baskets, rules, watch, episodes, k, now, row, room):  # type: ignore[no-untyped-def]
     """Judge basket k at a boundary; return whether it opened just now."""
-    if watch.open[k] == 0 and watch.since[k] == NEVER and top_edge(ladders, baskets, k) < rules.limits.min_edge:
+    short = rules.limits.min_edge - top_edge(ladders, baskets, k)
+    if watch.open[k] == 0 and watch.since[k] == NEVER and short > 0:
+        sleeps(ladders, baskets, watch, k, short)
         return False  # most boundaries: it is shut and stays so, whatever the health of its books
+    wakes(ladders, baskets, watch, k)
     verdict, _, _ = judge(ladders, baskets, rules, watch, k, now, room)
     if verdict == OPEN and watch.open[k] == 0:
         if episodes.row[k] < 0 or now - episodes.ended[k] > REARM_NS:

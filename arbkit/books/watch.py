@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from arbkit.books.edge import Limits, edge_at, needed, top_edge
+from arbkit.books.edge import Baskets, Limits, edge_at, needed, top_edge
 from arbkit.books.gate import health_code
-from arbkit.books.ladder import ASK, I64, NEVER, U8, apply_row
+from arbkit.books.ladder import ASK, BID, I64, NEVER, U8, apply_row
 from arbkit.books.meta import LAST
 from arbkit.core.compiled import compiled, inlined
 
@@ -61,8 +61,12 @@ class Watch(NamedTuple):
     tally: I64  # [JUDGED, UNHEALTHY, UNSYNC]
     deadline: I64  # [1] ns after which a basket that is open or pending may be silent
     turn: I64  # [1] ns from which another fee rule holds
+    line: I64  # [2, books] a row has the baskets of its book judged while a best is at the line or beyond (`sleeps`)
+    lines: I64  # [legs] the same for each leg of each basket
 
 
+EVERY_ROW = LATER  # in place of a line
+REACH = 64  # slots between a best and its line
 AGAIN, TOUCHED = 1, 2  # its books are as they were; one of them had a row
 DIRTY, PENDING = 0, 1
 JUDGED, UNHEALTHY, UNSYNC = 0, 1, 2
@@ -75,8 +79,9 @@ def read_only(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return view
 
 
-def fresh_watch(n_baskets: int) -> Watch:
-    """Return the memory of a watch that has seen nothing."""
+def fresh_watch(baskets: Baskets) -> Watch:
+    """Return the memory of a watch that has seen nothing: after every row the baskets of its book are judged."""
+    n_baskets = len(baskets.floor)
     return Watch(
         since=np.full(n_baskets, NEVER, np.int64),
         open=np.zeros(n_baskets, np.uint8),
@@ -87,6 +92,8 @@ def fresh_watch(n_baskets: int) -> Watch:
         tally=np.zeros(3, np.int64),
         deadline=np.full(1, LATER, np.int64),
         turn=np.full(1, NEVER, np.int64),
+        line=np.full((2, len(baskets.touch) - 1), EVERY_ROW, np.int64),
+        lines=np.full(len(baskets.book), EVERY_ROW, np.int64),
     )
 
 
@@ -104,6 +111,64 @@ def mark_all(watch):  # type: ignore[no-untyped-def]
     """Have every basket judged at the coming boundary."""
     for k in range(len(watch.since)):
         mark(watch, k, AGAIN)
+
+
+@compiled
+def sleeps(ladders, baskets, watch, k, short):  # type: ignore[no-untyped-def]
+    """Leave basket k alone while no best price comes nearer by more than its share of what is `short` for it to open.
+
+    `short` is in millionths a share, more than 0. A line is a slot, of bids turned round so that lower is better on both
+    sides: where no best has reached its line, all legs together have come nearer by less than is short.
+    """
+    changed, share = False, (short - 1) // (baskets.leg[k + 1] - baskets.leg[k])
+    for leg in range(baskets.leg[k], baskets.leg[k + 1]):
+        line = _line(ladders, baskets.book[leg], share)
+        changed |= line != watch.lines[leg]
+        watch.lines[leg] = line
+    if changed:
+        _drawn(ladders, baskets, watch, k)
+
+
+@compiled
+def wakes(ladders, baskets, watch, k):  # type: ignore[no-untyped-def]
+    """Have basket k judged after every row of its books again."""
+    changed = False
+    for leg in range(baskets.leg[k], baskets.leg[k + 1]):
+        changed |= watch.lines[leg] != EVERY_ROW
+        watch.lines[leg] = EVERY_ROW
+    if changed:
+        _drawn(ladders, baskets, watch, k)
+
+
+@compiled
+def _line(ladders, book, share):  # type: ignore[no-untyped-def]
+    """Return the line of a leg that buys from `book`: behind the slots that are better than its best by `share` at most."""
+    home = ladders.book[ladders.book[book].home]
+    asks = ladders.book[book].flip == 0
+    way = -1 if asks else 1
+    slot, behind = ladders.best[1 if asks else 0, ladders.book[book].home].slot, home.first - 1 if asks else home.end
+    if slot < 0:
+        return EVERY_ROW
+    best = ladders.price[slot]
+    for _ in range(REACH):
+        if slot + way == behind or abs(ladders.price[slot + way] - best) > share:
+            break
+        slot += way
+    return (slot + way) * -way
+
+
+@compiled
+def _drawn(ladders, baskets, watch, k):  # type: ignore[no-untyped-def]
+    """Draw the lines of the books of basket k: of all baskets that look at one the line that is reached first."""
+    for own in range(baskets.leg[k], baskets.leg[k + 1]):
+        home = ladders.book[baskets.book[own]].home
+        watch.line[0, home] = watch.line[1, home] = -EVERY_ROW
+        for j in range(baskets.touch[home], baskets.touch[home + 1]):
+            other = baskets.touched[j]
+            for leg in range(baskets.leg[other], baskets.leg[other + 1]):
+                if ladders.book[baskets.book[leg]].home == home:
+                    side = 1 - ladders.book[baskets.book[leg]].flip
+                    watch.line[side, home] = max(watch.line[side, home], watch.lines[leg])
 
 
 @compiled
@@ -191,8 +256,9 @@ def judge(ladders, baskets, rules, watch, k, now, room):  # type: ignore[no-unty
 def apply_message(ladders, columns, start, stop, message, baskets, rules, watch):  # type: ignore[no-untyped-def]
     """Apply rows from `start` to the end of their message or to `stop`; return the next and 1 if the message ended.
 
-    Marks the baskets that have to be judged again: those with a leg in a book of the message, pairs whose edge has
-    stood long enough, and all of them when a stream speaks again after a silence or another fee rule holds.
+    Marks the baskets that have to be judged again: those with a leg in a book of the message (none of them while its
+    bests are within their lines), pairs whose edge has stood long enough, and all of them when a stream speaks again
+    after a silence or another fee rule holds.
     """
     plain = len(columns.order) == 0
     i, ended = start, 0
@@ -203,8 +269,11 @@ def apply_message(ladders, columns, start, stop, message, baskets, rules, watch)
             mark_all(watch)
         lag, price = at - columns.venue[row], np.int64(columns.price[row])
         apply_row(ladders, at, lag, book, meta, price, columns.size[row], message, rules.hopeful != 0)
-        for j in range(baskets.touch[book], baskets.touch[book + 1]):
-            mark(watch, baskets.touched[j], TOUCHED)
+        its = np.uint64(book)
+        bid, ask = -ladders.best[np.uint64(BID), its].slot, ladders.best[np.uint64(ASK), its].slot
+        if (ask <= watch.line[np.uint64(ASK), its]) | (bid <= watch.line[np.uint64(BID), its]):
+            for j in range(baskets.touch[book], baskets.touch[book + 1]):
+                mark(watch, baskets.touched[j], TOUCHED)
         i += 1
         if meta & LAST:
             ended = 1

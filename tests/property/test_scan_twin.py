@@ -174,7 +174,7 @@ def openings(tape: Tape, asked: Asked, chunks: np.random.Generator | None) -> li
     found = found_baskets(tape)
     limits = Limits(asked.min_edge, int(asked.gross), asked.max_size, asked.max_exposure)
     ladders, columns, arrays, rules = received(tape, found, limits, None, SILENCE, SETTLE)
-    watch, room, armed = fresh_watch(len(found)), scratch(ladders, arrays), np.ones(len(found), np.uint8)
+    watch, room, armed = fresh_watch(arrays), scratch(ladders, arrays), np.ones(len(found), np.uint8)
     episodes = Episodes(np.full(len(found), -1, np.int64), np.full(len(found), -(2**62), np.int64))
     stops, at = [], 0
     while at < len(tape):
@@ -187,9 +187,9 @@ def openings(tape: Tape, asked: Asked, chunks: np.random.Generator | None) -> li
 
 @pytest.mark.parametrize("both", [False, True])
 def test_a_waiting_client_is_woken_where_the_scan_opens_whatever_the_chunks(both: bool) -> None:
-    for draw in range(40):
+    for draw in range(60):
         tape = random_tape(np.random.default_rng(draw), 120, both, False)
-        asked = Asked(-20_000)
+        asked = Asked((-60_000, -20_000, 100)[draw % 3])
         plain = PlainScan(tape, found_baskets(tape), asked).run()
         starts = sorted((piece.start_row, k) for k, pieces in plain.pieces.items() for piece in pieces)
         firsts = dict(reversed(starts))  # of several that open at once the first
