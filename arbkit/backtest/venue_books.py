@@ -25,7 +25,7 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, NEVER, Ladders, Records, apply_row, copied, set_level
+from arbkit.books.ladder import I64, NEVER, Ladders, Records, apply_row, copied, copy_of, set_level
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -90,7 +90,7 @@ def opened(ladders: Ladders, twin: I64) -> VenueBooks:
 
 def forked(books: VenueBooks) -> VenueBooks:
     """Return an independent copy."""
-    return VenueBooks(copied(books.ladders), books.trace.copy(), books.twin)
+    return VenueBooks(copied(books.ladders), copy_of(books.trace), books.twin)
 
 
 @compiled

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.backtest.scenario import Scenario
-from arbkit.backtest.tape_views import by_venue, received
 from arbkit.backtest.world import Replay
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.model import Book, ExecutionResult, ExecutionStrategy, Outcome
@@ -138,7 +137,7 @@ def case_of(case: str, folder: Path) -> tuple[Callable[[], dict[str, float]], Ca
 
     def warm_up() -> None:
         work(begun(tape))
-        received(tape), by_venue(tape)  # worked out once for a tape, as a peer's conversion is outside too
+        Replay(tape).world(Scenario())  # what is worked out once for a tape is, as a peer's conversion is outside too
 
     return lambda: timed(partial(work, tape)), warm_up
 
