@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Protocol
 
 from arbkit.core.capital import Payout
@@ -191,7 +192,9 @@ class SettlementDesk:
         calls = []
         splits = [intent.key for intent in intents if intent.work is Work.SPLIT]
         if splits and purse.pulled > purse.allowance:
-            key = approval_key(str(purse.pulled), splits[0])
+            # What one that took effect allowed can be used up by another split: then it is missing, and given anew.
+            keys = (approval_key(f"{purse.pulled}.{turn}", splits[0]) for turn in count())
+            key = next(key for key in keys if self._chain.fate_of(key) is not Fate.DONE)
             calls.append(approve_collateral(self._contracts, self._contracts.operator, purse.pulled, key))
         for operator, key in purse.lacking.items():
             calls.append(approve_positions(self._contracts, operator, approval_key(operator, key)))

@@ -151,6 +151,27 @@ def test_an_approval_before_a_split_that_could_not_be_sent_is_paid_by_that_split
     assert first + sum(paid) == sum(one.paid for one in tokens.made.values())
 
 
+def test_an_approval_that_another_split_used_up_is_given_again_and_charged_too() -> None:
+    class Silent(FakeTokens):
+        silent = True
+
+        async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
+            if self.silent and calls[0].work is Work.SPLIT:
+                raise ChainUnavailable("no node answers")
+            return await super().execute(calls)
+
+    tokens = Silent(DIRECT, 50 * MICRO)
+    desk = SettlementDesk(tokens, DIRECT)
+    with pytest.raises(ChainUnavailable):
+        virtual(desk.settle([intent(Work.SPLIT)]))
+    tokens.silent = False
+    (other,) = virtual(desk.settle([intent(Work.SPLIT, B)]))
+    (again,) = virtual(desk.settle([intent(Work.SPLIT)]))
+    assert [other.fate, again.fate] == [Fate.DONE, Fate.DONE]
+    assert (other.gas_paid, again.gas_paid) == (10**15, 3 * 10**15)
+    assert tokens.allowances[CTF] == 0
+
+
 def test_an_approval_is_paid_for_once_also_where_the_chain_falls_silent_after_the_split_was_mined() -> None:
     class Silent(FakeTokens):
         silent = True
