@@ -157,11 +157,18 @@ async def capital_on_polygon(
     NO of theirs are converted when that pays. `pol_price` returns the price of one POL in millionths of a dollar. Nobody
     else on this machine sends for the account meanwhile (`locks` is the folder of locks, a user's own by default).
     It asks no gate: who passes a node and says `live` has asked them; `capital_by_settings` does.
-    Raises JournalError when somebody does, JournalDamaged, ConfigError, ChainError.
+    Raises JournalError when somebody does, JournalDamaged, ConfigError (also while transactions of another account are
+    open on record: what they may still do would be done twice), ChainError.
     """
     clock = clock or LoopClock()
     lock = AccountLock(signer.chain_id, signer.address, locks)
     try:
+        book = transactions_of(journal.facts)
+        if others := [account for account, mine in book.open.items() if mine and account != signer.address]:
+            raise ConfigError(
+                f"transactions of {', '.join(others)} are open on record, and the key signs for {signer.address}: "
+                "start with the key that signed them until they have ended, or with another journal"
+            )
         polygon = PolygonOptimizer(
             node,
             signer,
@@ -171,7 +178,7 @@ async def capital_on_polygon(
             gas=gas,
             transactions=transactions,
             safe=safe,
-            book=transactions_of(journal.facts),
+            book=book,
             tracker=tracker,
             lock=lock,
         )

@@ -187,11 +187,13 @@ class Cycle:
             ask = "0.60" if takes == len(NAMES) else "0.45"
             self.venue.set_book(leg.name, bids=[("0.40", "200")], asks=[(ask, "100")])
 
-    def account(self, terms: LockTerms = PAYS) -> AbstractAsyncContextManager[PolygonCapital]:
+    def account(
+        self, terms: LockTerms = PAYS, signer: Signer | None = None
+    ) -> AbstractAsyncContextManager[PolygonCapital]:
         """Open the account, taken up from the journal as it is."""
         return capital_on_polygon(
             self.chain,
-            Signer(KEY, 137, live=False),
+            signer or Signer(KEY, 137, live=False),
             self.journal,
             {
                 market: ChainMarket(condition=one, resolves=self.resolves.get(market))

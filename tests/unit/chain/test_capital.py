@@ -13,9 +13,11 @@ import pytest
 from arbkit.backtest.loop import SimLoop, run_virtual
 from arbkit.chain.capital import ChainEvent, ChainMarket, LockTerms, PolygonCapital
 from arbkit.chain.gas_terms import conversion_gas
+from arbkit.chain.signing import Signer
 from arbkit.core.capital import CapitalIntent, CapitalResult, Conversion
 from arbkit.core.errors import ChainUnavailable, ConfigError, FeeAboveCap, JournalError
 from arbkit.core.model import Outcome
+from arbkit.core.secrets import Secret
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.journal.lock import AccountLock
@@ -275,6 +277,30 @@ def test_through_every_fault_of_a_chain_and_restarts_one_merge_is_made_and_nothi
     assert chain.merges() == 1
     nonces = [fact.get("nonce") for fact in cycle.facts("transaction.signed") if fact.get("work") == "merge"]
     assert len(set(nonces)) == 1
+
+
+def test_an_account_is_not_opened_while_what_another_one_has_signed_for_the_same_holder_may_still_be_mined(
+    tmp_path: Path,
+) -> None:
+    cycle = holding_ten(tmp_path)
+    other = Signer(Secret("0x" + "5d" * 32), 137, live=False)
+
+    async def main() -> None:
+        async with cycle.account() as capital:
+            asked = asyncio.ensure_future(capital.settle(merge(0)))
+            while not cycle.facts("transaction.sent"):  # noqa: ASYNC110 - no block comes
+                await asyncio.sleep(0.1)
+            asked.cancel()
+        with pytest.raises(ConfigError, match=f"transactions of {ACCOUNT} are open on record, .* {other.address}: start"):
+            async with cycle.account(signer=other):
+                pass
+        async with cycle.chain.mining(), cycle.account() as capital:
+            assert (await capital.settle(merge(0))).fate is Fate.DONE
+        async with cycle.account(signer=other):
+            pass
+
+    virtual(main())
+    assert cycle.chain.merges() == 1
 
 
 # -- several at once -------------------------------------------------------------------------------------------------
