@@ -257,7 +257,7 @@ class PolygonCapital:
         if intent.work is Work.CONVERT:
             event, questions = self._events[intent.market]
             taken = tuple(sorted(event.markets.index(market) for market in intent.taken))
-            first = questions.questions[taken[0]]
-            return Intent(intent.work, intent.trade, first, intent.no, intent.turn, questions, taken)
+            # Named as on record, not by numbers: one under way is found in whatever order an event is stated later.
+            return Intent(intent.work, intent.trade, condition, intent.no, intent.turn, questions, taken)
         amount = Size(0) if intent.work is Work.REDEEM else intent.yes
         return Intent(intent.work, intent.trade, condition, amount, intent.turn)

@@ -50,8 +50,8 @@ class Intent:
                 raise ValueError("a conversion names its market, and each question once, in order")
             if self.taken[-1] >= len(self.market.questions) or self.taken[0] < 0:
                 raise ValueError(f"the market has no question {self.taken[-1]}")
-            if self.condition != self.market.questions[self.taken[0]]:
-                raise ValueError("a conversion is named after the first question that it takes")
+            if self.condition not in [self.market.questions[at] for at in self.taken]:
+                raise ValueError("a conversion is named after a question that it takes")
 
     @property
     def key(self) -> str:

@@ -430,6 +430,29 @@ def test_a_conversion_that_was_final_before_the_engine_heard_of_it_is_booked_and
     assert [fact.get("cash") for fact in cycle.facts("capital.done")] == [99 * MICRO]
 
 
+@pytest.mark.parametrize("signed", [1, 2], ids=["its approval", "itself"])
+def test_a_conversion_that_is_signed_is_found_in_whatever_order_its_event_is_stated_later(
+    tmp_path: Path, signed: int
+) -> None:
+    cycle = Cycle(tmp_path, takes=2)
+
+    async def main() -> None:
+        async with cycle.chain.mining():
+            async with cycle.running():
+                await cycle.trade()
+                while len(cycle.facts("transaction.signed")) < signed:  # noqa: ASYNC110 - blocks come by the clock
+                    await asyncio.sleep(0.1)
+            cycle.events = (ChainEvent(id=EVENT.id, markets=(B, A, C), fee_bips=EVENT.fee_bips),)
+            async with cycle.running():
+                await asyncio.sleep(60)
+                cycle.check()
+
+    virtual(main())
+    assert cycle.chain.conversions() == 1
+    (done,) = cycle.facts("capital.done")
+    assert int(str(done.get("wei"))) == cycle.chain.balance - cycle.chain.funds()
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_fault_C10_a_reorganisation_in_the_middle_of_a_conversion_changes_no_book_and_doubles_nothing(
     tmp_path: Path, depth: int
