@@ -2,7 +2,7 @@
 
     [chain]
     environment = "live"              # demo | live: a node of this machine, or Polygon
-    chain_id = 137
+    chain_id = 137                    # Polygon's: a demo has another, or contracts of its own
     endpoints = ["env:POLYGON_RPC_1", "env:POLYGON_RPC_2", "https://polygon.example.org"]
     holder = "0x..."                  # who holds collateral and shares: the key's account, or its Safe
     multisend = "0x..."               # of that Safe; without it the holder is the account itself
@@ -93,6 +93,13 @@ class ChainSettings:
             raise ConfigError("chain.approves: must be true or false")
         if self.environment == "live" and self.contracts != POLYMARKET:
             raise ConfigError("chain.contracts: live has Polymarket's contracts and no others")
+        theirs = self.contracts.conditional_tokens.lower() == POLYMARKET.conditional_tokens.lower()
+        if self.environment == "demo" and self.chain_id == POLYGON and theirs:
+            # A signature names chain and contract, not the node: one that is passed on by this machine's would count.
+            raise ConfigError(
+                f"chain.chain_id: {POLYGON} with Polymarket's contracts is Polygon, where all that a demo signs is good "
+                "too: give the demo's node another number, or state its contracts in chain.contracts"
+            )
 
     def _check_endpoints(self) -> None:
         if not self.endpoints:

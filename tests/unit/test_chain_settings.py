@@ -32,7 +32,7 @@ KEY_OF_US = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 DEMO = f"""
 [chain]
 environment = "demo"
-chain_id = 137
+chain_id = 31337
 endpoints = ["http://127.0.0.1:8545", "http://[::1]:8546"]
 holder = "{US}"
 pol_price = 0.25
@@ -108,15 +108,15 @@ def test_whoever_checks_the_settings_reads_what_gas_may_cost_and_for_whom(tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("chain_id = 137\n", "", "chain.chain_id: is missing"),
-        ("chain_id = 137\n", 'chain_id = "137"\n', "chain.chain_id: must be a chain's number"),
-        ("chain_id = 137\n", "chain_id = true\n", "chain.chain_id: must be a chain's number"),
+        ("chain_id = 31337\n", "", "chain.chain_id: is missing"),
+        ("chain_id = 31337\n", 'chain_id = "137"\n', "chain.chain_id: must be a chain's number"),
+        ("chain_id = 31337\n", "chain_id = true\n", "chain.chain_id: must be a chain's number"),
         ("pol_price = 0.25\n", "pol_price = nan\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = 0\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = 1e-30\n", "chain.pol_price: 1e-30 is less than a millionth of a dollar"),
         ("pol_price = 0.25\n", "pol_price = 0.25\nmax_cost_pol = 1e-30\n", "chain.max_cost_pol: 1e-30 pays for no"),
-        ("chain_id = 137\n", f"chain_id = {2**63}\n", "chain.chain_id: must be a chain's number"),
-        ("chain_id = 137\n", "chain_id = 137.0\n", "chain.chain_id: must be a chain's number"),
+        ("chain_id = 31337\n", f"chain_id = {2**63}\n", "chain.chain_id: must be a chain's number"),
+        ("chain_id = 31337\n", "chain_id = 137.0\n", "chain.chain_id: must be a chain's number"),
         ("pol_price = 0.25\n", f"pol_price = 1{'0' * 400}\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = inf\n", "chain.pol_price: must be a number above 0"),
         ("pol_price = 0.25\n", "pol_price = 0.25\nmultisend = false\n", "chain.multisend: is no address"),
@@ -169,7 +169,7 @@ def test_no_number_of_the_section_takes_what_is_none_and_each_says_so_by_its_nam
 
 
 A_CHAIN = ChainSettings(
-    environment="demo", chain_id=137, endpoints=("http://127.0.0.1:8545",), holder=US, pol_price=0.25
+    environment="demo", chain_id=31_337, endpoints=("http://127.0.0.1:8545",), holder=US, pol_price=0.25
 )
 
 
@@ -245,6 +245,18 @@ def test_fault_G5_a_chain_of_another_environment_than_venues_or_engine_is_refuse
     played = read_settings(written(tmp_path, demo()))
     with pytest.raises(ConfigError, match=r"chain\.environment: live, but polymarket is demo"):
         replace(played, chain=real)
+
+
+def test_a_demo_signs_nothing_that_polygon_would_take_from_whoever_passes_it_on(tmp_path: Path) -> None:
+    polygon = DEMO.replace("31337", "137")
+    theirs = "\n".join(
+        f'{name} = "{getattr(POLYMARKET, name).lower()}"' for name in ("conditional_tokens", "collateral", "operator")
+    )
+    says = "chain.chain_id: 137 with Polymarket's contracts is Polygon"
+    assert says in refusal(tmp_path, demo(polygon))
+    assert says in refusal(tmp_path, demo(f"{polygon}[chain.contracts]\n{theirs}\n"))
+    ours = theirs.replace(POLYMARKET.conditional_tokens.lower(), US)
+    assert read_settings(written(tmp_path, demo(f"{polygon}[chain.contracts]\n{ours}\n"))).chain is not None
 
 
 class Kept(MemoryJournal):
