@@ -19,7 +19,6 @@ from arbkit.chain.transactions import TransactionConfig
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import ConfigError
 from arbkit.core.ports import Clock, Journal
-from arbkit.core.secrets import Secret
 from arbkit.core.units import Cash, cash
 from arbkit.journal.lock import AccountLock
 from arbkit.journal.memory import Fact
@@ -80,8 +79,7 @@ async def capital_by_settings(
     _refuse_another_record(settings, journal, live=live)
     if live and (shut := list(gates(settings)) if gates is not None else ["the gates of live were not asked"]):
         raise ConfigError(f"chain: no real money is moved: {'; '.join(shut)}")
-    assert chain.private_key is not None  # checked by the settings
-    signer = _signer(chain, chain.private_key.load(settings.folder), live=live)
+    signer = _signer(chain, settings.folder, live=live)
     endpoints = [RPCEndpoint(url.reveal(), f"node {at + 1}") for at, url in enumerate(chain.urls(settings.folder))]
     known = {chain.contracts.conditional_tokens: ""}
     async with (
@@ -121,9 +119,10 @@ def _refuse_another_record(settings: Settings, journal: ReadJournal, *, live: bo
         raise ConfigError("the chain is live, and the record is one of paper: use another journal")
 
 
-def _signer(chain: ChainSettings, key: Secret, *, live: bool) -> Signer:
+def _signer(chain: ChainSettings, folder: Path, *, live: bool) -> Signer:
+    assert chain.private_key is not None  # checked by the settings
     try:
-        signer = Signer(key, chain.chain_id, live=live)
+        signer = Signer(chain.private_key.load(folder), chain.chain_id, live=live)
     except ConfigError as error:
         raise ConfigError(f"chain.keys.private_key: {error}") from None
     if not chain.is_safe and signer.address.lower() != chain.holder.lower():

@@ -297,7 +297,7 @@ def test_fault_G3_a_real_account_opens_no_key_and_asks_no_node_before_every_gate
         (reason,) = armed(settings, **{name: value})(settings)
         assert refused(armed(settings, **{name: value})) == f"chain: no real money is moved: {reason}"
     assert all(reason in refused(armed(settings, **shut)) for reason in armed(settings, **shut)(settings))
-    assert refused(armed(settings)).startswith("file:key: cannot be read")  # with every gate open the key is next
+    assert refused(armed(settings)).startswith("chain.keys.private_key: file:key: cannot be read")  # with every gate open the key is next
 
 
 def test_fault_G5_an_account_is_not_opened_on_the_record_of_another_as_an_engine_does_not_start_on_it(
@@ -326,7 +326,7 @@ def test_paper_has_no_signer_and_without_the_section_there_is_no_chain(tmp_path:
     [
         (KEY_OF_US.replace("59c6", "59c7"), "chain.holder: is 0x7099"),
         ("no key", "chain.keys.private_key: the account's private key is not 32 bytes in hex"),
-        ("", "file:key: there is no key there"),
+        ("", "chain.keys.private_key: file:key: there is no key there"),
     ],
 )
 def test_a_wrong_key_is_named_by_its_field_and_shown_nowhere(tmp_path: Path, key: str, says: str) -> None:

@@ -291,7 +291,9 @@ def test_an_account_is_not_opened_while_what_another_one_has_signed_for_the_same
             while not cycle.facts("transaction.sent"):  # noqa: ASYNC110 - no block comes
                 await asyncio.sleep(0.1)
             asked.cancel()
-        with pytest.raises(ConfigError, match=f"transactions of {ACCOUNT} are open on record, .* {other.address}: start"):
+        with pytest.raises(
+            ConfigError, match=f"transactions of {ACCOUNT} are open on record, .* {other.address}: start"
+        ):
             async with cycle.account(signer=other):
                 pass
         async with cycle.chain.mining(), cycle.account() as capital:
