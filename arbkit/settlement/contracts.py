@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arbkit.core.errors import ConfigError
-from arbkit.core.secrets import redacted
 from arbkit.settlement.positions import NO, NO_PARENT, YES, Condition
 
 ERC20_APPROVE = "approve(address,uint256)"
@@ -50,15 +49,16 @@ class Contracts:
     spenders: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
+        # What is no address is not repeated: a digit more or less and it may be a key that no mask knows.
         for name in ("conditional_tokens", "collateral", "operator"):
             if not is_address(getattr(self, name)):
-                raise ConfigError(f"{name} is no address: {redacted(str(getattr(self, name)))!r}")
+                raise ConfigError(f"{name} is no address of 0x and 40 digits")
         for name in ("neg_risk_adapter", "backing"):
             if getattr(self, name) and not is_address(getattr(self, name)):
-                raise ConfigError(f"{name} is no address: {redacted(str(getattr(self, name)))!r}")
+                raise ConfigError(f"{name} is no address of 0x and 40 digits")
         for spender in self.spenders:
             if not is_address(spender):
-                raise ConfigError(f"a spender is no address: {redacted(str(spender))!r}")
+                raise ConfigError("a spender is no address of 0x and 40 digits")
 
     def condition(self, id: bytes) -> Condition:
         """Return a condition with the ids of its tokens."""

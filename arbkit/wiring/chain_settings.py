@@ -77,7 +77,7 @@ class ChainSettings:
         for name in ("holder", "multisend"):
             value = getattr(self, name)
             if not is_address(value) and (value != "" or name == "holder"):
-                raise ConfigError(f"chain.{name}: is no address of 0x and 40 digits: {redacted(str(value))!r}")
+                raise ConfigError(f"chain.{name}: is no address of 0x and 40 digits")
         for name, most in (("pol_price", 1_000), ("max_fee_gwei", MOST_FEE_GWEI), ("max_cost_pol", MOST_COST_POL)):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value <= most:  # NaN and infinity are not either

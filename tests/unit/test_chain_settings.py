@@ -153,6 +153,19 @@ def test_what_cannot_be_meant_is_refused_with_the_name_of_its_field(
     assert says in refusal(tmp_path, text.replace(old, new, 1))
 
 
+@pytest.mark.parametrize("key", ["0x" + "5e" * 31 + "5", "5e" * 33, "abandon " * 12])
+@pytest.mark.parametrize("field", ["holder", "multisend"])
+def test_a_key_with_a_slip_in_it_that_was_pasted_where_an_address_belongs_is_not_repeated(
+    tmp_path: Path, field: str, key: str
+) -> None:
+    text = demo(DEMO.replace(US, key))
+    if field == "multisend":
+        text = demo(DEMO.replace("pol_price", f'multisend = "{key}"\npol_price'))
+    said = refusal(tmp_path, text)
+    assert f"chain.{field}: is no address of 0x and 40 digits" in said
+    assert key[2:18] not in said
+
+
 NUMBERS = ("pol_price", "max_fee_gwei", "max_cost_pol")
 NO_NUMBERS = (0, -1, 0.0, 5e-324, 1e308, 10**400, float("nan"), float("inf"), -float("inf"), True, False, "1", None)
 
@@ -297,7 +310,9 @@ def test_fault_G3_a_real_account_opens_no_key_and_asks_no_node_before_every_gate
         (reason,) = armed(settings, **{name: value})(settings)
         assert refused(armed(settings, **{name: value})) == f"chain: no real money is moved: {reason}"
     assert all(reason in refused(armed(settings, **shut)) for reason in armed(settings, **shut)(settings))
-    assert refused(armed(settings)).startswith("chain.keys.private_key: file:key: cannot be read")  # with every gate open the key is next
+    assert refused(armed(settings)).startswith(
+        "chain.keys.private_key: file:key: cannot be read"
+    )  # with every gate open the key is next
 
 
 def test_fault_G5_an_account_is_not_opened_on_the_record_of_another_as_an_engine_does_not_start_on_it(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbkit.core.secrets import MASK, RedactSecrets, Secret, fingerprint, redacted
+from arbkit.core.secrets import MASK, RedactSecrets, Secret, fingerprint, is_key_like, redacted
 from arbkit.journal.memory import MemoryJournal
 
 WORD = "hunter2-and-more"
@@ -168,6 +168,13 @@ def test_a_number_of_32_bytes_leaves_a_fingerprint_to_compare_lines_by() -> None
     assert KEY[2:10] not in seen
     assert seen == f"signed with {fingerprint(KEY)}" == redacted(f"signed with {KEY[2:].upper()}")
     assert redacted(KEY.replace("4f", "4e")) != redacted(KEY)
+
+
+@pytest.mark.parametrize("mark", ["0X", "0x0x", "0x0X"])
+def test_a_key_in_hex_is_one_however_its_mark_is_written(mark: str) -> None:
+    key = mark + "5e" * 32
+    assert is_key_like(f"# {key}")
+    assert "5e5e" not in redacted(f"holder: {key}")
 
 
 def test_a_known_secret_is_masked_whatever_it_looks_like() -> None:

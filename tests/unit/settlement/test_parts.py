@@ -78,12 +78,14 @@ def test_an_address_that_is_none_is_refused_by_name(field: str) -> None:
     assert not POLYMARKET.is_direct
 
 
-def test_a_key_that_was_pasted_where_a_contract_belongs_is_not_repeated() -> None:
-    key = "0x" + "5e" * 32
+@pytest.mark.parametrize(
+    "key", ["0x" + "5e" * 32, "0x" + "5e" * 31 + "5", "5e" * 33, "0X" + "5e" * 32, "abandon " * 12]
+)
+def test_a_key_that_was_pasted_where_a_contract_belongs_is_not_repeated_whole_or_in_part(key: str) -> None:
     for changed in ({"operator": key}, {"backing": key}, {"spenders": frozenset({key})}):
         with pytest.raises(ConfigError, match="is no address") as refused:
             replace(POLYMARKET, **changed)  # type: ignore[arg-type]
-        assert key[2:] not in str(refused.value)
+        assert key[2:18] not in str(refused.value)
 
 
 @given(condition=st.binary(min_size=32, max_size=32), index=st.integers(1, 3))
