@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from arbkit.core.errors import ConfigError, InvariantViolation
 
@@ -33,6 +34,13 @@ class NonceOwner:
     def hear(self, count: int) -> None:
         """Take note of how many numbers are used according to a node; lower than before changes nothing."""
         self.seen = max(self.seen, count)
+
+    def hear_all(self, counts: Sequence[int]) -> None:
+        """Take note of what several nodes say, so far as two of them do.
+
+        One that makes numbers up would have all up to its own filled, at our cost; one too low costs a rebuild.
+        """
+        self.hear(sorted(counts)[-2:][0])
 
     def hold(self, nonce: int, key: str) -> None:
         """Keep a number that was given out before a restart. Raises InvariantViolation when another key has it."""
@@ -66,12 +74,15 @@ class NonceOwner:
     def held(self) -> dict[int, str]:
         return dict(self._held)
 
-    def holes(self, mined: int) -> tuple[int, ...]:
+    def holes(self, mined: int, most: int | None = None) -> tuple[int, ...]:
         """Return the free numbers between the chain's count of mined ones, as of now, and the highest held."""
-        return holes(mined, self._held)
+        return holes(mined, self._held, most)
 
 
-def holes(mined: int, held: Iterable[int]) -> tuple[int, ...]:
-    """Return the numbers from `mined` up to the highest held that nobody holds: all above the first of them waits."""
+def holes(mined: int, held: Iterable[int], most: int | None = None) -> tuple[int, ...]:
+    """Return the numbers from `mined` up to the highest held that nobody holds: all above the first of them waits.
+
+    `most` is how many of them at most, the lowest ones.
+    """
     taken = set(held)
-    return tuple(nonce for nonce in range(mined, max(taken, default=mined)) if nonce not in taken)
+    return tuple(islice((nonce for nonce in range(mined, max(taken, default=mined)) if nonce not in taken), most))

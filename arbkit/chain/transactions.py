@@ -57,10 +57,13 @@ class TransactionDesk:
 
     async def start(self) -> None:
         """Hear from the nodes which numbers are used, by us or by others. Raises ChainUnavailable."""
-        for tag in ("latest", "pending"):
-            for count in await self._node.read_all("eth_getTransactionCount", self.account, tag):
-                self._owner.hear(number(count))
+        await self._hear("latest")
+        await self._hear("pending")
         self._started = True
+
+    async def _hear(self, tag: str) -> None:
+        counts = await self._node.read_all("eth_getTransactionCount", self.account, tag)
+        self._owner.hear_all([number(count) for count in counts])
 
     def close(self) -> None:
         """Let the account go. What is open stays on record, and whoever takes the account next goes on with it."""
@@ -105,7 +108,7 @@ class TransactionDesk:
             raise
         await self._refuse_without_coin(gas * fees.max_fee + call.value)
         # Others may use the account: what waits in the pool is theirs too, and a number that is taken costs a rebuild.
-        self._owner.hear(number(await self._node.read("eth_getTransactionCount", self.account, "pending")))
+        await self._hear("pending")
         if (known := self._known(call.key)) is not None:  # it was asked for twice at once
             return known
         return await self._out.issue(call, gas, fees, items)

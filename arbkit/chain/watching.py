@@ -75,7 +75,6 @@ class Watch:
         """Look at everything that is open and do what is due. Raises ChainUnavailable, CallRefused, JournalError."""
         final = await self.final_height()
         mined = number(await self._node.read("eth_getTransactionCount", self._out.account, "latest"))
-        self._owner.hear(mined)
         for one in self._out.open:
             await self._look(one, mined, final)
         await self._fill_holes(mined)
@@ -153,7 +152,8 @@ class Watch:
 
     async def _doubt(self, one: Transaction, final: int) -> None:
         """A number is used and no receipt is ours: somebody else's, or a node that lags. Only what is final decides."""
-        used = number(await self._node.read("eth_getTransactionCount", self._out.account, hex(final)))
+        counts = await self._node.read_all("eth_getTransactionCount", self._out.account, hex(final))
+        used = min(number(count) for count in counts)  # they count the same blocks: who says less is not overheard
         sending = self._out.sending(one)
         if one.nonce >= used:
             sending.misses = 0
@@ -207,12 +207,12 @@ class Watch:
 
     async def _fill_holes(self, mined: int) -> None:
         """Fill free numbers below ours with transfers of nothing: all above them waits, and for ever."""
-        free = self._owner.holes(mined)
+        free = self._owner.holes(mined, HOLES_AT_ONCE)
         self._holes = {nonce: self._holes.get(nonce, self._clock.now()) for nonce in free}
         due = [nonce for nonce, since in self._holes.items() if self._out.waited_s(since) >= self._config.hole_s]
         if not due or (fees := await self.fees(Urgency.FAST)) is None:
             return
-        for nonce in due[:HOLES_AT_ONCE]:  # a node that makes numbers up is not to be paid for
+        for nonce in due:
             log.warning("transaction.hole", extra={"account": self._out.account, "nonce": nonce})
             call = Call(f"repair:{self._out.account}:{nonce}", self._out.account, b"", Work.REPAIR)
             await self._out.issue(call, SELF_TRANSFER_GAS, fees, nonce=nonce)

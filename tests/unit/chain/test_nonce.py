@@ -35,6 +35,19 @@ def test_a_node_that_lags_does_not_bring_a_number_back(owner: NonceOwner) -> Non
     assert [owner.take("a"), owner.take("b")] == [7, 8]
 
 
+@pytest.mark.parametrize(("counts", "next_one"), [([7], 7), ([7, 9_000], 7), ([9_000, 7, 8], 8), ([7, 7, 3], 7)])
+def test_of_what_several_nodes_say_the_number_counts_that_two_vouch_for(
+    owner: NonceOwner, counts: list[int], next_one: int
+) -> None:
+    owner.hear_all(counts)
+    assert owner.take("a") == next_one
+
+
+def test_of_very_many_holes_the_lowest_are_told(owner: NonceOwner) -> None:
+    owner.hold(10**15, "far")
+    assert owner.holes(3, 2) == (3, 4)
+
+
 def test_a_number_that_was_given_back_is_the_next(owner: NonceOwner) -> None:
     assert [owner.take(key) for key in "abc"] == [0, 1, 2]
     owner.give_back(1)

@@ -515,6 +515,33 @@ def test_fault_C6_a_pending_count_that_lags_gives_no_number_twice() -> None:
 # -- reverts and reorganisations -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("made_up", [5_000, 10**12])
+def test_fault_C3_a_number_that_one_node_of_several_makes_up_is_neither_taken_nor_paid_for(made_up: int) -> None:
+    rig = ChainRig()
+    honest = rig.chain.read
+
+    async def one_lies(method: str, *params: Any) -> Any:
+        answer = await honest(method, *params)
+        return hex(made_up) if method == "eth_getTransactionCount" else answer
+
+    async def all_say(method: str, *params: Any) -> list[Any]:
+        return [await one_lies(method, *params), await honest(method, *params)]
+
+    rig.chain.read, rig.chain.read_all = one_lies, all_say  # type: ignore[method-assign]
+
+    async def main() -> None:
+        submitted = asyncio.ensure_future(rig.made("a"))
+        while not rig.facts("sent"):  # noqa: ASYNC110 - blocks come by the clock
+            await asyncio.sleep(0.01)
+        rig.chain.base = lambda number: (900 if number < 20 else 30) * GWEI  # it waits for so long that it is doubted
+        assert (await submitted).fate is Fate.DONE
+        assert (await rig.made("b")).fate is Fate.DONE
+
+    rig.run(main())
+    assert [fact.get("nonce") for fact in rig.journal.facts if fact.fact == "transaction.signed"] == [0, 1]
+    assert set(rig.chain.effects().values()) == {1}
+
+
 def test_fault_C9_a_call_that_would_revert_is_refused_with_the_contracts_reason() -> None:
     rig = ChainRig()
     rig.chain.fails = lambda _to, data: "SafeMath: subtraction overflow" if data == b"a" else ""
