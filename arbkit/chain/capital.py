@@ -29,7 +29,10 @@ STALE_S = 30.0  # a gas price that was seen so long ago prices nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainMarket:
-    """The condition that a market's shares are of, and when it is expected to be resolved (ns); None: nobody knows."""
+    """The condition that a market's shares are of, and when it is expected to be resolved (ns); None: nobody knows.
+
+    A neg-risk market's tokens are of the adapter's wrapped collateral: `Condition.of(id, wrapped)`.
+    """
 
     condition: Condition
     resolves: int | None = None

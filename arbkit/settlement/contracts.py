@@ -37,7 +37,8 @@ def is_address(text: object) -> bool:
 class Contracts:
     """Where things are. `operator` takes splits, merges and redeems: ConditionalTokens itself, or an adapter of it.
 
-    `spenders` are the only addresses that approvals are given to. `backing` is what the tokens' ids are made of, where
+    A neg-risk market's tokens are others, made of collateral that is wrapped: `neg_risk_adapter` takes those in the same
+    form, as Polymarket's own client has it (polymarket-client 0.14.0), and conversions. `spenders` are the only addresses that approvals are given to. `backing` is what the tokens' ids are made of, where
     an adapter hides it behind another collateral.
     """
 
@@ -64,10 +65,9 @@ class Contracts:
         """Return a condition with the ids of its tokens."""
         return Condition.of(id, self.backing or self.collateral)
 
-    @property
-    def is_direct(self) -> bool:
-        """Tell whether ConditionalTokens is called itself: then it needs no approval to move positions."""
-        return self.operator == self.conditional_tokens
+    def operator_of(self, condition: Condition) -> str:
+        """Return the contract that makes and takes a condition's tokens: told by the tokens; empty where none does."""
+        return self.operator if condition == self.condition(condition.id) else self.neg_risk_adapter
 
 
 POLYMARKET = Contracts(

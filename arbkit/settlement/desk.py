@@ -9,6 +9,7 @@ the intent's end finds what it has cost in the record of transactions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -71,10 +72,10 @@ class _Purse:
     """What the holder has and may spend at the block that intents are judged by; judged intents use it up."""
 
     have: Moves
-    allowance: int
+    allowances: dict[str, int]  # of collateral, by operator
     approved: dict[str, bool]
     payouts: dict[bytes, Payout | None]
-    pulled: int = 0  # collateral that splits will have taken from us
+    pulled: Counter[str] = field(default_factory=Counter)  # collateral that splits will have taken, by operator
     lacking: dict[str, str] = field(default_factory=dict)  # operators to approve for positions: who needs each first
 
 
@@ -131,23 +132,25 @@ class SettlementDesk:
     async def _purse(self, intents: Sequence[Intent]) -> _Purse:
         block = await self._chain.head()
         tokens = dict.fromkeys(token for intent in intents for token in intent.tokens())
-        operators = {self._contracts.operator: None} if not self._contracts.is_direct else {}
-        if self._contracts.neg_risk_adapter and any(intent.work is Work.CONVERT for intent in intents):
-            operators[self._contracts.neg_risk_adapter] = None
+        splits = [intent for intent in intents if intent.work is Work.SPLIT]
+        pulling, moving = (
+            [one for one in dict.fromkeys(intent.operator(self._contracts) for intent in some) if one]
+            for some in (splits, [intent for intent in intents if intent.work is not Work.SPLIT])
+        )
         redeems = {intent.condition.id: intent.condition for intent in intents if intent.work is Work.REDEEM}
         return _Purse(
             have=await self.balances(tokens, block),
-            allowance=await self._number(
-                self._contracts.collateral, ERC20_ALLOWANCE, self._chain.holder, self._contracts.operator, block=block
-            ),
-            approved={one: await self._may_move(one, block) for one in operators},
+            allowances={one: await self._allowance(one, block) for one in pulling},
+            approved={
+                one: await self._may_move(one, block) for one in moving if one != self._contracts.conditional_tokens
+            },
             payouts={one.id: await self.payout(one, block) for one in redeems.values()},
         )
 
     def _take_pledged(self, purse: _Purse) -> None:
         """Count what is under way as gone until it is final: rather refused once too often than promised twice."""
         for other in self._under_way.values():
-            purse.pulled += other.amount if other.work is Work.SPLIT else 0
+            purse.pulled[other.operator(self._contracts)] += other.amount if other.work is Work.SPLIT else 0
             for token, amount in other.needs().items():
                 purse.have[token] = purse.have.get(token, 0) - amount
 
@@ -162,13 +165,16 @@ class SettlementDesk:
             if purse.have[token] < amount:
                 what = "collateral" if token == COLLATERAL else f"token {hex(token)[:10]}"
                 return f"{what}: {amount} needed, {purse.have[token]} there"
-        operator = self._operator(intent)
+        operator = intent.operator(self._contracts)
         if not operator:
             return "no neg-risk adapter is among the contracts"
         if intent.work is Work.SPLIT:
-            if purse.pulled + intent.amount > purse.allowance and not self._approves:
-                return f"allowance to {operator}: {purse.pulled + intent.amount} needed, {purse.allowance} there"
-            purse.pulled += intent.amount
+            needed, there = purse.pulled[operator] + intent.amount, purse.allowances[operator]
+            if needed > there and not self._approves:
+                return f"allowance to {operator}: {needed} needed, {there} there"
+            if needed > there and operator not in self._contracts.spenders:
+                return f"{operator} is none of the known spenders: it is not approved"
+            purse.pulled[operator] = needed
         elif not purse.approved.get(operator, True):
             if not self._approves:
                 return f"{operator} may not move the positions"
@@ -179,23 +185,24 @@ class SettlementDesk:
             purse.have[token] -= amount
         return ""
 
-    def _operator(self, intent: Intent) -> str:
-        """Return the contract that an intent is a call of."""
-        return self._contracts.neg_risk_adapter if intent.work is Work.CONVERT else self._contracts.operator
-
     def _needs_approval(self, intent: Intent) -> bool:
         """Tell whether a contract moves what is ours for it; ConditionalTokens itself moves only collateral so."""
-        return intent.work is Work.SPLIT or self._operator(intent) != self._contracts.conditional_tokens
+        operator = intent.operator(self._contracts)
+        return intent.work is Work.SPLIT or operator != self._contracts.conditional_tokens
 
     async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> str:
         """Give what approvals are missing; return why that failed, empty when it did not."""
         calls = []
-        splits = [intent.key for intent in intents if intent.work is Work.SPLIT]
-        if splits and purse.pulled > purse.allowance:
-            # What one that took effect allowed can be used up by another split: then it is missing, and given anew.
-            keys = (approval_key(f"{purse.pulled}.{turn}", splits[0]) for turn in count())
-            key = next(key for key in keys if self._chain.fate_of(key) is not Fate.DONE)
-            calls.append(approve_collateral(self._contracts, self._contracts.operator, purse.pulled, key))
+        splits: dict[str, str] = {}  # by operator: who needs it first
+        for intent in intents:
+            if intent.work is Work.SPLIT:
+                splits.setdefault(intent.operator(self._contracts), intent.key)
+        for operator, wanted in splits.items():
+            if (amount := purse.pulled[operator]) > purse.allowances[operator]:
+                # What one that took effect allowed can be used up by another split: then it is missing, and given anew.
+                keys = (approval_key(f"{amount}.{turn}", wanted) for turn in count())
+                key = next(key for key in keys if self._chain.fate_of(key) is not Fate.DONE)
+                calls.append(approve_collateral(self._contracts, operator, amount, key))
         for operator, key in purse.lacking.items():
             calls.append(approve_positions(self._contracts, operator, approval_key(operator, key)))
         if not calls:
@@ -252,6 +259,11 @@ class SettlementDesk:
             return None
         yes, no = [await self._number(at, PAYOUT_NUMERATOR, condition.id, side, block=block) for side in (0, 1)]
         return Payout(yes, no, total)
+
+    async def _allowance(self, operator: str, block: int) -> int:
+        return await self._number(
+            self._contracts.collateral, ERC20_ALLOWANCE, self._chain.holder, operator, block=block
+        )
 
     async def _may_move(self, operator: str, block: int) -> bool:
         at, holder = self._contracts.conditional_tokens, self._chain.holder

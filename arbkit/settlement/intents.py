@@ -62,13 +62,16 @@ class Intent:
         if self.work is Work.CONVERT:
             assert self.market is not None
             data = convert_data(self.market.id, self.taken, self.amount)
-            return Call(self.key, contracts.neg_risk_adapter, data, self.work)
-        if self.work is Work.REDEEM:
+        elif self.work is Work.REDEEM:
             data = redeem_data(contracts, self.condition.id)
         else:
             build = split_data if self.work is Work.SPLIT else merge_data
             data = build(contracts, self.condition.id, self.amount)
-        return Call(self.key, contracts.operator, data, self.work)
+        return Call(self.key, self.operator(contracts), data, self.work)
+
+    def operator(self, contracts: Contracts) -> str:
+        """Return the contract that it is a call of."""
+        return contracts.neg_risk_adapter if self.work is Work.CONVERT else contracts.operator_of(self.condition)
 
     def tokens(self) -> tuple[int, ...]:
         """Return the tokens that it can move."""

@@ -211,7 +211,7 @@ def test_contracts_of_a_demo_are_read_and_each_slip_in_them_is_named(tmp_path: P
 
     found = read_settings(written(tmp_path, text())).chain
     assert found is not None
-    assert found.contracts.is_direct
+    assert found.contracts.operator == found.contracts.conditional_tokens == US
     assert found.contracts.spenders == {US}
     assert "chain.contracts.spenders: must be a list" in refusal(tmp_path, text(spenders='"all"'))
     assert "chain.contracts.spenders: must be a list" in refusal(tmp_path, text(spenders="[1]"))

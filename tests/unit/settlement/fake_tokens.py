@@ -27,6 +27,7 @@ from arbkit.settlement.contracts import (
     Contracts,
 )
 from arbkit.settlement.intents import COLLATERAL, NegRiskMarket
+from arbkit.settlement.positions import Condition
 
 HOLDER = "0x" + "aa" * 20
 CTF, USD, ADAPTER, NEG_RISK = (f"0x{byte * 20}" for byte in ("c0", "d0", "ad", "ae"))
@@ -58,6 +59,9 @@ class FakeTokens:
         self.allowances: defaultdict[str, int] = defaultdict(int)
         self.approved: set[str] = set()
         self.payouts: dict[bytes, tuple[int, int]] = {}
+        self.wrapped: dict[
+            bytes, Condition
+        ] = {}  # of neg-risk markets: what the adapter makes and takes, and nobody else
         self.made: dict[str, CallResult] = {}
         self.spoil: Callable[[Call], str] = lambda _call: ""
         self.beside: Callable[[defaultdict[int, int]], None] = lambda _have: None  # what others move in the same block
@@ -153,16 +157,16 @@ class FakeTokens:
                 raise ChainError("ERC20: insufficient allowance")
             self.allowances[operator] -= amount
             change(COLLATERAL, -amount)
-            for token in self._tokens(found[2]):
+            for token in self._tokens(found[2], operator):
                 change(token, amount)
         elif found := _parts(MERGE, call.data):
             amount = int(found[4])  # type: ignore[call-overload]
-            for token in self._tokens(found[2]):
+            for token in self._tokens(found[2], operator):
                 change(token, -amount)
             change(COLLATERAL, amount)
         elif found := _parts(REDEEM, call.data):
             payout = self.payouts[found[2]]  # type: ignore[index]
-            for token, part in zip(self._tokens(found[2]), payout, strict=True):
+            for token, part in zip(self._tokens(found[2], operator), payout, strict=True):
                 change(COLLATERAL, have[token] * part // sum(payout))
                 have[token] = 0
         elif found := _parts(CONVERT, call.data):
@@ -178,6 +182,8 @@ class FakeTokens:
                     change(question.yes, out)
             change(COLLATERAL, (taken - 1) * out)
 
-    def _tokens(self, condition: object) -> tuple[int, int]:
+    def _tokens(self, condition: object, operator: str) -> tuple[int, int]:
         assert isinstance(condition, bytes)
+        if operator == NEG_RISK and condition in self.wrapped:
+            return self.wrapped[condition].tokens
         return self.contracts.condition(condition).tokens

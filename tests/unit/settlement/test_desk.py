@@ -82,6 +82,43 @@ def test_of_several_at_once_each_approval_is_paid_by_the_first_that_needs_it() -
     assert sum(one.gas_paid for one in results) == sum(one.paid for one in tokens.made.values())
 
 
+def test_a_neg_risk_markets_shares_go_through_its_adapter_and_the_others_through_the_operator() -> None:
+    """Polymarket's wrapped ones: the operator would make and take others of the same condition, that nobody trades."""
+    wrapped = Condition.of(A.id, "0x" + "3a" * 20)
+    tokens = FakeTokens(ADAPTED, 100 * MICRO)
+    tokens.wrapped[A.id] = wrapped
+    desk = SettlementDesk(tokens, ADAPTED)
+    both = [intent(Work.SPLIT, wrapped), intent(Work.SPLIT, B)]
+    results = list(virtual(desk.settle(both)))
+    results += virtual(desk.settle([intent(Work.MERGE, wrapped, MICRO), intent(Work.MERGE, B, MICRO)]))
+    tokens.payouts = {A.id: (1, 0), B.id: (0, 1)}
+    results += virtual(desk.settle([intent(Work.REDEEM, wrapped), intent(Work.REDEEM, B)]))
+    assert all(one.fate is Fate.DONE and one.as_expected for one in results), results
+    assert tokens.history[-1][COLLATERAL] == 100 * MICRO
+    assert not any(tokens.history[-1][token] for one in (wrapped, A, B) for token in one.tokens)
+    assert tokens.approved == {ADAPTER, NEG_RISK}
+    assert tokens.allowances == {ADAPTER: 0, NEG_RISK: 0}
+    called = [call.to for calls in tokens.executed for call in calls if call.work is not Work.APPROVE]
+    assert called == [NEG_RISK, ADAPTER] * 3
+
+
+def test_without_an_adapter_that_may_take_them_a_neg_risk_markets_shares_stay_where_they_are() -> None:
+    wrapped = Condition.of(A.id, "0x" + "3a" * 20)
+    for contracts, why in (
+        (replace(ADAPTED, neg_risk_adapter=""), "no neg-risk adapter is among the contracts"),
+        (
+            replace(ADAPTED, spenders=frozenset({ADAPTER})),
+            f"{NEG_RISK} is none of the known spenders: it is not approved",
+        ),
+    ):
+        tokens = FakeTokens(contracts, 100 * MICRO)
+        tokens.history[0].update({wrapped.yes: TEN, wrapped.no: TEN})
+        tokens.payouts[A.id] = (1, 0)
+        wanted = [intent(Work.SPLIT, wrapped), intent(Work.MERGE, wrapped), intent(Work.REDEEM, wrapped)]
+        assert [one.reason for one in virtual(SettlementDesk(tokens, contracts).settle(wanted))] == [why] * 3
+        assert tokens.executed == []
+
+
 def test_an_adapter_is_approved_for_positions_once_and_then_trusted() -> None:
     tokens = FakeTokens(ADAPTED, 50 * MICRO)
     desk = SettlementDesk(tokens, ADAPTED)

@@ -75,7 +75,6 @@ def test_an_address_that_is_none_is_refused_by_name(field: str) -> None:
         Contracts(**settings)
     with pytest.raises(ConfigError, match="a spender is no address"):
         Contracts(conditional_tokens=CTF, collateral=CTF, operator=CTF, spenders=frozenset({"me"}))
-    assert not POLYMARKET.is_direct
 
 
 @pytest.mark.parametrize(
