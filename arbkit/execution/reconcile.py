@@ -311,7 +311,9 @@ class Reconciler:
             barred_now = ", ".join(self.open) or "nothing"
             raise DataError(f"no venue, and no market (venue:market), is called {name!r} here; barred: {barred_now}")
         before = self._expected(venue)
-        if before.orders or before.moving or self._busy(venue):
+        if before.moving:
+            raise VenueUnavailable(f"capital at {venue} is being moved, or was just now: claim {name} a little later")
+        if before.orders or self._busy(venue):
             raise VenueUnavailable(f"trades are running at {venue}: claim {name} when they are over")
         reading = await self._steady(venue, self._config.hedge_retry_s)
         if self._busy(venue) or self._expected(venue) != before:

@@ -358,7 +358,7 @@ def test_a_claim_is_not_taken_while_a_conversion_moves_shares_and_counts_after_i
         await asyncio.sleep(1)
         assert len(rig.engine.open()) == 1
         rig.alpha.shares[rig.table.book(NOS[0]).index] += 5 * MICRO
-        with pytest.raises(VenueUnavailable, match="trades are running at alpha"):
+        with pytest.raises(VenueUnavailable, match="capital at alpha is being moved"):
             await rig.engine.claim(MARKETS[0])
         await asyncio.sleep(100)
         await rig.engine.claim(MARKETS[0])
