@@ -20,6 +20,10 @@ from arbkit.core.errors import CallRefused, ChainError, ChainUnavailable, FeeAbo
 from arbkit.core.transaction import Call, CallResult, Fate, Transaction, part
 
 ROUNDS = 3  # a batch that failed on a state that changed is made again without what fails now, so many times in all
+_UNMADE = {
+    Fate.DISPLACED: "another transaction of the account has its number for good, so it can never be mined",
+    Fate.CANCELLED: "it was given up, and a transfer of nothing has its number",
+}
 TOO_LARGE = 0  # in the place of a gas limit
 REBUILDS = 2  # a call whose number others took is signed anew, so many times
 
@@ -266,10 +270,11 @@ class BatchTransactionManager:
         )
 
     async def _result(self, call: Call, done: Transaction) -> CallResult:
-        reason = ""
+        result = _share(call, done, 0)
         if done.fate is Fate.REVERTED and done.mined is not None:
             reason = await self.why(call, done.mined.block - 1) or await self._desk.revert_reason(done)
-        return replace(_share(call, done, 0), reason=reason)
+            result = replace(result, reason=reason)
+        return result
 
 
 def _postponed(call: Call, error: Exception) -> CallResult:
@@ -289,6 +294,8 @@ def _share(call: Call, done: Transaction, at: int) -> CallResult:
         call,
         done.fate,
         done.is_final,
+        reason=_UNMADE.get(done.fate, ""),
+        postponed=done.fate is Fate.DISPLACED,
         hash=mined.hash if mined is not None else done.last.hash,
         block=mined.block if mined is not None else 0,
         gas_used=part(mined.gas_used if mined is not None else 0, parts, at),

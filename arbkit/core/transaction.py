@@ -68,8 +68,8 @@ class Fate(StrEnum):
 class CallResult:
     """What became of one call, and what its share of the gas was.
 
-    `reason` is the contract's own, decoded, where it reverted. `postponed` is a refusal for want of money or nodes and
-    not by the contract: nothing was signed, and it may be asked for again. `paid` is in wei; in a batch, the call's even share.
+    `reason` is the contract's own, decoded, where it reverted. `postponed` is a refusal for want of money, nodes or a
+    number and not by the contract: nothing is signed that could be mined, and it may be asked for again. `paid` is in wei; in a batch, the call's even share.
     Until `is_final` a reorganisation can still change everything.
     """
 

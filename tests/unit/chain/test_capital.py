@@ -305,6 +305,27 @@ def test_an_account_is_not_opened_while_what_another_one_has_signed_for_the_same
     assert cycle.chain.merges() == 1
 
 
+def test_a_merge_whose_number_others_took_between_two_processes_is_postponed_and_made_again(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> None:
+        async with cycle.running():
+            await cycle.trade()
+            while not cycle.facts("transaction.sent"):  # noqa: ASYNC110 - no block comes
+                await asyncio.sleep(0.1)
+        cycle.chain.use_number()
+        async with cycle.chain.mining(), cycle.running():
+            await asyncio.sleep(200)
+            cycle.check()
+
+    virtual(main())
+    assert cycle.chain.merges() == 1
+    assert [fact.get("fate") for fact in cycle.facts("capital.done")] == [Fate.DISPLACED, Fate.DONE]
+    (alert,) = cycle.facts("engine.alert")
+    assert "a merge of 100 pairs at alpha:m is postponed" in str(alert.get("what"))
+    assert "another transaction of the account has its number for good" in str(alert.get("why"))
+
+
 # -- several at once -------------------------------------------------------------------------------------------------
 
 
