@@ -195,12 +195,13 @@ class PolygonCapital:
     async def settle(self, intent: CapitalIntent) -> CapitalResult:
         """See `core.ports.Chain`."""
         wanted = self._wanted(intent)
-        if self._polygon.fate_of(wanted.key) is None:
+        earlier = self._polygon.fate_of(wanted.key)
+        if earlier is None:
             done = await self._together(wanted)
         else:
             (done,) = await self._desk.settle([wanted])
         cash = done.collateral
-        if done.fate is Fate.DONE and intent.work is Work.REDEEM and not cash:
+        if earlier is Fate.DONE and intent.work is Work.REDEEM:
             payout = await self.payout(intent.market)  # it was done before: the shares it took are those of the intent
             cash = payout.of(intent.yes, intent.no) if payout is not None else cash
         if done.gas_used and intent.work is Work.CONVERT:

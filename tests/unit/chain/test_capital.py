@@ -305,6 +305,21 @@ def test_an_account_is_not_opened_while_what_another_one_has_signed_for_the_same
     assert cycle.chain.merges() == 1
 
 
+def test_a_redeem_of_what_is_left_after_a_person_took_the_winners_is_booked_at_what_it_paid(tmp_path: Path) -> None:
+    cycle = holding_ten(tmp_path)
+    cycle.chain.payouts[CONDITION.id] = (1, 0)
+    cycle.chain.give(CONDITION.yes, -10 * MICRO)
+    wanted = CapitalIntent(Work.REDEEM, "t", MARKET, Size(10 * MICRO), Size(10 * MICRO), 0)
+
+    async def main() -> CapitalResult:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            return await capital.settle(wanted)
+
+    result = virtual(main())
+    assert (result.fate, result.cash) == (Fate.DONE, 0)
+    assert cycle.chain.held() == (1_000 * MICRO, 0, 0)
+
+
 def test_a_merge_whose_number_others_took_between_two_processes_is_postponed_and_made_again(tmp_path: Path) -> None:
     cycle = Cycle(tmp_path)
 
