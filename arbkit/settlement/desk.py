@@ -109,9 +109,10 @@ class SettlementDesk:
         self._under_way.update({intent.key: intent for intent in passing})
         try:
             fresh = [intent for intent in passing if intent.key not in earlier]
-            if why := await self._approve(fresh, purse):
+            if failed := await self._approve(fresh, purse):
+                why = f"the approval failed: {failed.reason or failed.fate}"
                 needy = [intent for intent in fresh if self._needs_approval(intent)]
-                refused.update({intent.key: _refused(intent, why) for intent in needy})
+                refused.update({intent.key: _refused(intent, why, postponed=failed.postponed) for intent in needy})
             calls = [intent.call(self._contracts) for intent in passing if intent.key not in refused]
             made = await self._chain.execute(calls) if calls else ()
         finally:
@@ -190,8 +191,8 @@ class SettlementDesk:
         operator = intent.operator(self._contracts)
         return intent.work is Work.SPLIT or operator != self._contracts.conditional_tokens
 
-    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> str:
-        """Give what approvals are missing; return why that failed, empty when it did not."""
+    async def _approve(self, intents: Sequence[Intent], purse: _Purse) -> CallResult | None:
+        """Give what approvals are missing; return the first that failed, None when none did."""
         calls = []
         splits: dict[str, str] = {}  # by operator: who needs it first
         for intent in intents:
@@ -205,11 +206,8 @@ class SettlementDesk:
                 calls.append(approve_collateral(self._contracts, operator, amount, key))
         for operator, key in purse.lacking.items():
             calls.append(approve_positions(self._contracts, operator, approval_key(operator, key)))
-        if not calls:
-            return ""
-        made = await self._chain.execute(calls)
-        failed = [one for one in made if one.fate is not Fate.DONE]
-        return f"the approval failed: {failed[0].reason or failed[0].fate}" if failed else ""
+        made = await self._chain.execute(calls) if calls else ()
+        return next((one for one in made if one.fate is not Fate.DONE), None)
 
     # -- after ---------------------------------------------------------------------------------------------------
 
@@ -278,8 +276,8 @@ class SettlementDesk:
         return int.from_bytes(answer, "big")
 
 
-def _refused(intent: Intent, why: str) -> SettlementResult:
-    return SettlementResult(intent, Fate.REFUSED, is_final=True, reason=why)
+def _refused(intent: Intent, why: str, *, postponed: bool = False) -> SettlementResult:
+    return SettlementResult(intent, Fate.REFUSED, is_final=True, reason=why, postponed=postponed)
 
 
 def _paid(intent: Intent) -> int:

@@ -273,6 +273,20 @@ def test_an_approval_that_fails_stops_what_needs_it_and_nothing_else() -> None:
     assert merge.fate is Fate.DONE
 
 
+def test_what_waits_for_an_approval_that_money_forbade_for_now_is_postponed_and_not_refused_for_good() -> None:
+    class Poor(FakeTokens):
+        async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
+            first, *others = calls  # it is sent, and for those behind it the coin does not last
+            poor = [CallResult(one, Fate.REFUSED, True, "no coin is left", postponed=True) for one in others]
+            return (*await super().execute([first]), *poor)
+
+    tokens = Poor(ADAPTED, 0, MARKET)
+    tokens.history[0].update(dict.fromkeys((A.yes, A.no, B.no, C.no), TEN))
+    wanted = [intent(Work.MERGE, A), intent(Work.CONVERT, B, market=MARKET, taken=(1, 2))]
+    for one in virtual(SettlementDesk(tokens, ADAPTED).settle(wanted)):
+        assert (one.fate, one.postponed, one.reason) == (Fate.REFUSED, True, "the approval failed: no coin is left")
+
+
 def test_fault_C9_a_reverted_intent_says_why_moves_nothing_and_is_not_tried_again_by_itself() -> None:
     tokens = FakeTokens(DIRECT)
     tokens.history[0].update({A.yes: TEN, A.no: TEN})
