@@ -19,11 +19,13 @@ from arbkit.core.errors import ArbkitError, ChainError, ChainUnavailable, Config
 from arbkit.core.ports import Clock
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import NS_PER_S, Cash, Size
+from arbkit.settlement.contracts import Contracts
 from arbkit.settlement.desk import SettlementDesk
 from arbkit.settlement.intents import BASIS, Intent, NegRiskMarket, SettlementResult
 from arbkit.settlement.merging import MergeTerms, weigh_merge
 from arbkit.settlement.positions import Condition
 
+QUESTIONS = 256  # of an event at most: one byte numbers them
 STALE_S = 30.0  # a gas price that was seen so long ago prices nothing
 
 
@@ -55,6 +57,8 @@ class ChainEvent:
             raise ConfigError(f"an event's id has 32 bytes, not {len(self.id)}")
         if len(self.markets) < 2 or len({*self.markets}) != len(self.markets):
             raise ConfigError(f"an event has several markets, each once: {', '.join(self.markets) or 'none'}")
+        if len(self.markets) > QUESTIONS:
+            raise ConfigError(f"an event has at most {QUESTIONS} markets, not {len(self.markets)}")
         if not 0 <= self.fee_bips < BASIS:
             raise ConfigError(f"fee_bips = {self.fee_bips} is outside 0..{BASIS}, {BASIS} excluded")
 
@@ -95,7 +99,10 @@ class PolygonCapital:
         live: bool,
         events: Sequence[ChainEvent] = (),
     ) -> None:
-        """Raises ConfigError for an event with a market that is not among `markets`, or is in two events."""
+        """Raises ConfigError for an event with a market that is not among `markets`, or is in two events.
+
+        Where the contracts say who puts an event's questions, also for one whose markets are not those, in their order.
+        """
         self.live = live
         self._polygon = polygon
         self._desk = desk
@@ -107,6 +114,8 @@ class PolygonCapital:
             if unknown := [market for market in event.markets if market not in markets or market in self._events]:
                 raise ConfigError(f"event {event.id.hex()}: {', '.join(unknown)} has no condition here, or two events")
             questions = tuple(markets[market].condition for market in event.markets)
+            if desk.contracts.neg_risk_oracle:
+                _refuse_other_questions(desk.contracts, event, questions)
             neg_risk = NegRiskMarket(event.id, questions, event.fee_bips)
             self._events.update(dict.fromkeys(event.markets, (event, neg_risk)))
         self._gas = dict(TYPICAL_GAS)  # until a call was made: then what the last one used
@@ -265,3 +274,21 @@ class PolygonCapital:
             return Intent(intent.work, intent.trade, condition, intent.no, intent.turn, questions, taken)
         amount = Size(0) if intent.work is Work.REDEEM else intent.yes
         return Intent(intent.work, intent.trade, condition, amount, intent.turn)
+
+
+def _refuse_other_questions(contracts: Contracts, event: ChainEvent, questions: Sequence[Condition]) -> None:
+    """Raise ConfigError, with the market's name, unless an event's markets are its questions, in the adapter's order.
+
+    A conversion names questions by number: by a wrong one it gives the NO of others. That none is missing at the end,
+    and what the fee is, only the chain knows.
+    """
+    name = f"event {event.id.hex()}"
+    if event.id[-1]:
+        raise ConfigError(f"{name}: is the id of its question {event.id[-1]}; its own ends in 00")
+    ids = [contracts.question_of(event.id, at) for at in range(len(questions))]
+    for at, (market, question) in enumerate(zip(event.markets, questions, strict=True)):
+        if question.id != ids[at]:
+            found = f"its question {ids.index(question.id)}" if question.id in ids else "none of so many questions"
+            raise ConfigError(f"{name}: {market} is stated as its question {at}, and is {found}")
+        if contracts.operator_of(question) != contracts.neg_risk_adapter:
+            raise ConfigError(f"{name}: the tokens of {market} are not those of wrapped collateral that are converted")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arbkit.core.errors import ConfigError
-from arbkit.settlement.positions import NO, NO_PARENT, YES, Condition
+from arbkit.settlement.positions import NO, NO_PARENT, YES, Condition, condition_id
 
 ERC20_APPROVE = "approve(address,uint256)"
 ERC20_ALLOWANCE = "allowance(address,address)"
@@ -38,14 +38,17 @@ class Contracts:
     """Where things are. `operator` takes splits, merges and redeems: ConditionalTokens itself, or an adapter of it.
 
     A neg-risk market's tokens are others, made of collateral that is wrapped: `neg_risk_adapter` takes those in the same
-    form, as Polymarket's own client has it (polymarket-client 0.14.0), and conversions. `spenders` are the only addresses that approvals are given to. `backing` is what the tokens' ids are made of, where
-    an adapter hides it behind another collateral.
+    form, as Polymarket's own client has it (polymarket-client 0.14.0), and conversions. `neg_risk_oracle` is who puts
+    its questions to ConditionalTokens, where that is known: then their conditions follow from the event. `spenders` are
+    the only addresses that approvals are given to. `backing` is what the tokens' ids are made of, where an adapter hides
+    it behind another collateral.
     """
 
     conditional_tokens: str
     collateral: str
     operator: str
     neg_risk_adapter: str = ""
+    neg_risk_oracle: str = ""
     backing: str = ""
     spenders: frozenset[str] = field(default_factory=frozenset)
 
@@ -54,7 +57,7 @@ class Contracts:
         for name in ("conditional_tokens", "collateral", "operator"):
             if not is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address of 0x and 40 digits")
-        for name in ("neg_risk_adapter", "backing"):
+        for name in ("neg_risk_adapter", "neg_risk_oracle", "backing"):
             if getattr(self, name) and not is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address of 0x and 40 digits")
         for spender in self.spenders:
@@ -69,6 +72,14 @@ class Contracts:
         """Return the contract that makes and takes a condition's tokens: told by the tokens; empty where none does."""
         return self.operator if condition == self.condition(condition.id) else self.neg_risk_adapter
 
+    def question_of(self, event: bytes, number: int) -> bytes:
+        """Return the id of the condition that is a neg-risk event's question of that number.
+
+        An event's last byte is free for it (github.com/Polymarket/neg-risk-ctf-adapter, src/libraries/NegRiskIdLib.sol),
+        and the adapter is its oracle (src/NegRiskAdapter.sol).
+        """
+        return condition_id(self.neg_risk_oracle, event[:-1] + bytes([number]))
+
 
 POLYMARKET = Contracts(
     conditional_tokens="0x4D97DCd97eC945f40cF65F87097ACe5EA0476045",
@@ -76,6 +87,7 @@ POLYMARKET = Contracts(
     backing="0x2791Bca1f2de4661ED88A30C99A7a9449Aa84174",  # USDC.e
     operator="0xAdA100Db00Ca00073811820692005400218FcE1f",  # the collateral adapter
     neg_risk_adapter="0xadA2005600Dec949baf300f4C6120000bDB6eAab",  # the neg-risk collateral adapter
+    neg_risk_oracle="0xd91E80cF2E7be2e162c6513ceD06f1dD0dA35296",  # the neg-risk adapter that it stands before
     spenders=frozenset(
         {
             "0xAdA100Db00Ca00073811820692005400218FcE1f",

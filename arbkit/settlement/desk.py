@@ -91,6 +91,10 @@ class SettlementDesk:
         self._approves = approves
         self._under_way: dict[str, Intent] = {}
 
+    @property
+    def contracts(self) -> Contracts:
+        return self._contracts
+
     async def settle(self, intents: Sequence[Intent]) -> tuple[SettlementResult, ...]:
         """Do what trades want, and return what became of each, in order, when it is final.
 

@@ -77,6 +77,7 @@ class NegRiskWorld:
             collateral=plain.collateral,
             operator=adapter,
             neg_risk_adapter=adapter,
+            neg_risk_oracle=adapter,
             backing=to_checksum_address("0x" + answer[-40:]),
             spenders=frozenset({adapter}),
         )

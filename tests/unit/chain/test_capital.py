@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from arbkit.core.secrets import Secret
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.journal.lock import AccountLock
+from arbkit.settlement.contracts import POLYMARKET, Contracts
+from arbkit.settlement.desk import SettlementDesk
+from arbkit.settlement.positions import Condition
 from tests.chain.fake_chain import GWEI
 from tests.chain.rig_fake import ACCOUNT, START, virtual
 from tests.chain.token_chain import (
@@ -35,6 +39,7 @@ from tests.chain.token_chain import (
     YES,
     Cycle,
 )
+from tests.unit.settlement.fake_tokens import DIRECT
 
 HUNDRED = 100 * MICRO
 
@@ -635,6 +640,7 @@ def test_the_gas_of_a_conversion_is_stated_until_one_was_made_and_then_what_that
         ({"markets": (A,)}, "several markets, each once: alpha:a"),
         ({"markets": ()}, "each once: none"),
         ({"markets": (A, A)}, "each once"),
+        ({"markets": tuple(f"alpha:{number}" for number in range(257))}, "at most 256 markets, not 257"),
         ({"fee_bips": -1}, "outside 0..10000"),
         ({"fee_bips": 10_000}, "outside 0..10000"),
     ],
@@ -665,7 +671,52 @@ def test_an_event_without_its_conditions_or_two_of_one_market_are_refused(tmp_pa
     markets = {name: ChainMarket(condition=one) for name, one in EVENT_MARKETS.items()}
     first, other = (ChainEvent(id=bytes([at]) * 32, markets=names) for at, names in enumerate(((A, B), (B, C))))
     missing = ChainEvent(id=EVENT.id, markets=(A, "alpha:d"))
-    nothing: Any = None
     for events, named in (([first, other], "alpha:b"), ([missing], "alpha:d")):
         with pytest.raises(ConfigError, match=f"{named} has no condition here, or two events"):
-            PolygonCapital(nothing, nothing, markets, nothing, live=False, events=events)
+            told_of(events, markets, DIRECT)
+
+
+def told_of(events: Sequence[ChainEvent], markets: Mapping[str, ChainMarket], contracts: Contracts) -> PolygonCapital:
+    """Return an account that is told of events, of which nothing is asked."""
+    nothing: Any = None
+    desk = SettlementDesk(nothing, contracts)
+    return PolygonCapital(nothing, desk, markets, nothing, live=False, events=events)
+
+
+RACE = b"\x5a" * 31  # and a byte for the number of a question
+QUESTIONS = {
+    f"alpha:{number}": Condition.of(POLYMARKET.question_of(RACE + b"\0", number), "0x" + "3a" * 20)
+    for number in range(3)
+}
+
+
+@pytest.mark.parametrize(
+    ("last", "order", "changed", "says"),
+    [
+        (0, (1, 0, 2), {}, "alpha:1 is stated as its question 0, and is its question 1"),
+        (0, (0, 2, 1), {}, "alpha:2 is stated as its question 1, and is its question 2"),
+        (0, (0, 2), {}, "alpha:2 is stated as its question 1, and is none of so many questions"),
+        (2, (0, 1, 2), {}, "is the id of its question 2; its own ends in 00"),
+        (0, (0, 1, 2), {"alpha:1": POLYMARKET.condition(b"x" * 32)}, "alpha:1 is .* none of so many questions"),
+        (
+            0,
+            (0, 1, 2),
+            {"alpha:2": POLYMARKET.condition(QUESTIONS["alpha:2"].id)},
+            "the tokens of alpha:2 are not those of wrapped collateral",
+        ),
+    ],
+)
+def test_an_event_whose_markets_are_not_its_questions_in_their_order_is_refused_by_the_markets_name(
+    last: int, order: tuple[int, ...], changed: dict[str, Condition], says: str
+) -> None:
+    markets = {name: ChainMarket(condition=one) for name, one in (QUESTIONS | changed).items()}
+    event = ChainEvent(id=RACE + bytes([last]), markets=tuple(f"alpha:{number}" for number in order))
+    with pytest.raises(ConfigError, match=says):
+        told_of([event], markets, POLYMARKET)
+
+
+def test_an_event_whose_markets_are_its_first_questions_in_their_order_is_taken() -> None:
+    markets = {name: ChainMarket(condition=one) for name, one in QUESTIONS.items()}
+    for number in (2, 3):
+        event = ChainEvent(id=RACE + b"\0", markets=tuple(QUESTIONS)[:number])
+        assert told_of([event], markets, POLYMARKET).covers("alpha:0")

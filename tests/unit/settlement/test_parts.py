@@ -63,12 +63,22 @@ def test_a_conversion_names_its_questions_as_bits() -> None:
     assert data[4:] == b"m" * 32 + (0b100101).to_bytes(32, "big") + (7).to_bytes(32, "big")
 
 
+def test_the_questions_of_an_event_are_those_that_polymarket_lists() -> None:
+    """The first of "Presidential Election Winner 2024", market 253591, as the venue's market data has had it."""
+    event = bytes.fromhex("e3b1bc389210504ebcb9cffe4b0ed06ccac50561e0f24abb6379984cec030f00")
+    listed = "dd22472e552920b8438158ea7238bfadfa4f736aa4cee91a6b86c39ead110917"
+    assert POLYMARKET.question_of(event, 0).hex() == listed
+    assert POLYMARKET.question_of(event, 1).hex() != listed
+
+
 def test_a_value_that_does_not_fit_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="splitPosition"):
         calldata(SPLIT, CTF, bytes(32), bytes(32), [1, 2], -1)
 
 
-@pytest.mark.parametrize("field", ["conditional_tokens", "collateral", "operator", "neg_risk_adapter", "backing"])
+@pytest.mark.parametrize(
+    "field", ["conditional_tokens", "collateral", "operator", "neg_risk_adapter", "neg_risk_oracle", "backing"]
+)
 def test_an_address_that_is_none_is_refused_by_name(field: str) -> None:
     settings: dict[str, Any] = {"conditional_tokens": CTF, "collateral": CTF, "operator": CTF, field: "0x12"}
     with pytest.raises(ConfigError, match=f"{field} is no address"):
