@@ -101,7 +101,8 @@ class PolygonCapital:
     ) -> None:
         """Raises ConfigError for an event with a market that is not among `markets`, or is in two events.
 
-        Where the contracts say who puts an event's questions, also for one whose markets are not those, in their order.
+        Where the contracts say who puts an event's questions, also for one whose markets are not those, in their order;
+        where they say what all tokens are made of, for a market whose tokens are of something else.
         """
         self.live = live
         self._polygon = polygon
@@ -110,6 +111,10 @@ class PolygonCapital:
         self._clock = clock
         self._terms = terms or LockTerms()
         self._events: dict[str, tuple[ChainEvent, NegRiskMarket]] = {}  # by market
+        if markets and desk.contracts.neg_risk_backing:
+            for market, one in markets.items():
+                if not desk.contracts.operator_of(one.condition):
+                    raise ConfigError(f"{market}: its tokens are made of neither collateral of the contracts")
         for event in events:
             if unknown := [market for market in event.markets if market not in markets or market in self._events]:
                 raise ConfigError(f"event {event.id.hex()}: {', '.join(unknown)} has no condition here, or two events")

@@ -39,9 +39,10 @@ class Contracts:
 
     A neg-risk market's tokens are others, made of collateral that is wrapped: `neg_risk_adapter` takes those in the same
     form, as Polymarket's own client has it (polymarket-client 0.14.0), and conversions. `neg_risk_oracle` is who puts
-    its questions to ConditionalTokens, where that is known: then their conditions follow from the event. `spenders` are
-    the only addresses that approvals are given to. `backing` is what the tokens' ids are made of, where an adapter hides
-    it behind another collateral.
+    its questions to ConditionalTokens, and `neg_risk_backing` the wrapped collateral, where these are known: then their
+    conditions follow from the event, and tokens of neither kind are told apart. `spenders` are the only addresses that
+    approvals are given to. `backing` is what the other tokens' ids are made of, where an adapter hides it behind another
+    collateral.
     """
 
     conditional_tokens: str
@@ -49,6 +50,7 @@ class Contracts:
     operator: str
     neg_risk_adapter: str = ""
     neg_risk_oracle: str = ""
+    neg_risk_backing: str = ""
     backing: str = ""
     spenders: frozenset[str] = field(default_factory=frozenset)
 
@@ -57,7 +59,7 @@ class Contracts:
         for name in ("conditional_tokens", "collateral", "operator"):
             if not is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address of 0x and 40 digits")
-        for name in ("neg_risk_adapter", "neg_risk_oracle", "backing"):
+        for name in ("neg_risk_adapter", "neg_risk_oracle", "neg_risk_backing", "backing"):
             if getattr(self, name) and not is_address(getattr(self, name)):
                 raise ConfigError(f"{name} is no address of 0x and 40 digits")
         for spender in self.spenders:
@@ -70,7 +72,11 @@ class Contracts:
 
     def operator_of(self, condition: Condition) -> str:
         """Return the contract that makes and takes a condition's tokens: told by the tokens; empty where none does."""
-        return self.operator if condition == self.condition(condition.id) else self.neg_risk_adapter
+        if condition == self.condition(condition.id):
+            return self.operator
+        if self.neg_risk_backing and condition != Condition.of(condition.id, self.neg_risk_backing):
+            return ""
+        return self.neg_risk_adapter
 
     def question_of(self, event: bytes, number: int) -> bytes:
         """Return the id of the condition that is a neg-risk event's question of that number.
@@ -88,6 +94,7 @@ POLYMARKET = Contracts(
     operator="0xAdA100Db00Ca00073811820692005400218FcE1f",  # the collateral adapter
     neg_risk_adapter="0xadA2005600Dec949baf300f4C6120000bDB6eAab",  # the neg-risk collateral adapter
     neg_risk_oracle="0xd91E80cF2E7be2e162c6513ceD06f1dD0dA35296",  # the neg-risk adapter that it stands before
+    neg_risk_backing="0x3A3BD7bb9528E159577F7C2e685CC81A765002E2",  # its wrapped collateral: tokens listed are made of it
     spenders=frozenset(
         {
             "0xAdA100Db00Ca00073811820692005400218FcE1f",

@@ -172,7 +172,8 @@ class SettlementDesk:
                 return f"{what}: {amount} needed, {purse.have[token]} there"
         operator = intent.operator(self._contracts)
         if not operator:
-            return "no neg-risk adapter is among the contracts"
+            known = self._contracts.neg_risk_adapter
+            return "none of the contracts makes its tokens" if known else "no neg-risk adapter is among the contracts"
         if intent.work is Work.SPLIT:
             needed, there = purse.pulled[operator] + intent.amount, purse.allowances[operator]
             if needed > there and not self._approves:

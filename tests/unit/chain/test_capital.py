@@ -685,7 +685,7 @@ def told_of(events: Sequence[ChainEvent], markets: Mapping[str, ChainMarket], co
 
 RACE = b"\x5a" * 31  # and a byte for the number of a question
 QUESTIONS = {
-    f"alpha:{number}": Condition.of(POLYMARKET.question_of(RACE + b"\0", number), "0x" + "3a" * 20)
+    f"alpha:{number}": Condition.of(POLYMARKET.question_of(RACE + b"\0", number), POLYMARKET.neg_risk_backing)
     for number in range(3)
 }
 
@@ -713,6 +713,16 @@ def test_an_event_whose_markets_are_not_its_questions_in_their_order_is_refused_
     event = ChainEvent(id=RACE + bytes([last]), markets=tuple(f"alpha:{number}" for number in order))
     with pytest.raises(ConfigError, match=says):
         told_of([event], markets, POLYMARKET)
+
+
+def test_a_market_whose_tokens_are_made_of_neither_collateral_is_refused_by_name() -> None:
+    """Of pUSD, which goes in and comes out but which no token is made of: the adapter would make what nobody trades."""
+    question = QUESTIONS["alpha:1"].id
+    markets = {"alpha:0": ChainMarket(condition=POLYMARKET.condition(question))}
+    assert told_of([], markets, POLYMARKET).covers("alpha:0")
+    markets["alpha:1"] = ChainMarket(condition=Condition.of(question, POLYMARKET.collateral))
+    with pytest.raises(ConfigError, match="alpha:1: its tokens are made of neither collateral"):
+        told_of([], markets, POLYMARKET)
 
 
 def test_an_event_whose_markets_are_its_first_questions_in_their_order_is_taken() -> None:

@@ -106,6 +106,7 @@ def test_without_an_adapter_that_may_take_them_a_neg_risk_markets_shares_stay_wh
     wrapped = Condition.of(A.id, "0x" + "3a" * 20)
     for contracts, why in (
         (replace(ADAPTED, neg_risk_adapter=""), "no neg-risk adapter is among the contracts"),
+        (replace(ADAPTED, neg_risk_backing="0x" + "3b" * 20), "none of the contracts makes its tokens"),
         (
             replace(ADAPTED, spenders=frozenset({ADAPTER})),
             f"{NEG_RISK} is none of the known spenders: it is not approved",

@@ -32,7 +32,7 @@ from arbkit.settlement.contracts import (
 )
 from arbkit.settlement.delivery import Counterparties, Delivery, look_at_delivery
 from arbkit.settlement.merging import NS_PER_YEAR, MergeTerms, weigh_merge
-from arbkit.settlement.positions import collection_id
+from arbkit.settlement.positions import Condition, collection_id
 from tests.rig import virtual
 from tests.unit.settlement.fake_tokens import CTF, DIRECT, HOLDER
 
@@ -69,6 +69,19 @@ def test_the_questions_of_an_event_are_those_that_polymarket_lists() -> None:
     listed = "dd22472e552920b8438158ea7238bfadfa4f736aa4cee91a6b86c39ead110917"
     assert POLYMARKET.question_of(event, 0).hex() == listed
     assert POLYMARKET.question_of(event, 1).hex() != listed
+
+
+def test_the_tokens_of_a_neg_risk_market_are_those_that_polymarket_lists_and_others_are_nobodys() -> None:
+    """YES of the same market, as listed there."""
+    event = bytes.fromhex("e3b1bc389210504ebcb9cffe4b0ed06ccac50561e0f24abb6379984cec030f00")
+    listed = 21742633143463906290569050155826241533067272736897614950488156847949938836455
+    question = POLYMARKET.question_of(event, 0)
+    wrapped = Condition.of(question, POLYMARKET.neg_risk_backing)
+    assert wrapped.yes == listed
+    assert POLYMARKET.operator_of(wrapped) == POLYMARKET.neg_risk_adapter
+    assert POLYMARKET.operator_of(POLYMARKET.condition(question)) == POLYMARKET.operator
+    for nobodys in (Condition.of(question, POLYMARKET.collateral), Condition(question, wrapped.no, wrapped.yes)):
+        assert POLYMARKET.operator_of(nobodys) == ""
 
 
 def test_a_value_that_does_not_fit_is_refused_by_name() -> None:
