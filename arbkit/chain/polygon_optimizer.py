@@ -113,6 +113,10 @@ class PolygonOptimizer:
         """Return PENDING for a call that is open, DONE for one that took effect; None when it may be made (again)."""
         return self.batches.fate_of(key)
 
+    def done_in(self, block: int) -> tuple[str, ...]:
+        """Return the keys of all our calls that took effect in a block, in their order there, as far as is known."""
+        return self.transactions.done_in(block)
+
     async def execute(self, calls: Sequence[Call], urgency: Urgency = Urgency.NORMAL) -> tuple[CallResult, ...]:
         """Make calls, each once by its key; return what became of each when all is final.
 

@@ -82,6 +82,12 @@ class TransactionDesk:
         """Return the newest batch that holds a call of that key, or None."""
         return self._out.book.holding(key)
 
+    def done_in(self, block: int) -> tuple[str, ...]:
+        """Return the keys of all calls that took effect in a block, batches' own ones too, in their order there."""
+        ours = [one for one in self._out.book.everything() if one.account == self.account and one.fate is Fate.DONE]
+        there = [one for one in ours if one.mined is not None and one.mined.block == block]
+        return tuple(key for one in sorted(there, key=lambda one: one.nonce) for key in one.items or (one.key,))
+
     # -- asking for it -------------------------------------------------------------------------------------------
 
     async def submit(

@@ -27,15 +27,16 @@ class Transactions:
 
     def holding(self, item: str) -> Transaction | None:
         """Return the newest batch that holds a call of that key; None when none does that is open or remembered."""
-        return next((one for one in reversed(self._everything()) if item in one.items), None)
+        return next((one for one in reversed(self.everything()) if item in one.items), None)
 
     def serving(self, key: str) -> tuple[Transaction, ...]:
         """Return all that is open or remembered and was made for the call of a key: itself, its approvals, batches of them."""
         return tuple(
-            one for one in self._everything() if any(served_by(name) == key for name in one.items or (one.key,))
+            one for one in self.everything() if any(served_by(name) == key for name in one.items or (one.key,))
         )
 
-    def _everything(self) -> tuple[Transaction, ...]:
+    def everything(self) -> tuple[Transaction, ...]:
+        """Return all that is remembered, then all that is open."""
         return (*self.closed.values(), *(one for mine in self.open.values() for one in mine.values()))
 
     def apply(self, fact: str, key: str, data: Mapping[str, Any]) -> None:

@@ -34,6 +34,8 @@ from arbkit.settlement.contracts import (
 from arbkit.settlement.intents import COLLATERAL, Intent, Moves, SettlementResult
 from arbkit.settlement.positions import Condition
 
+ASKED = 1_000  # intents that are remembered, for what else a block holds
+
 
 class Chain(Protocol):
     """The chain as settlement needs it."""
@@ -60,6 +62,10 @@ class Chain(Protocol):
 
         Raises FeeAboveCap, FundsMissing, ChainUnavailable or JournalError when nothing was signed.
         """
+        ...
+
+    def done_in(self, block: int) -> Sequence[str]:
+        """Return the keys of all our calls that took effect in a block, in their order there, as far as is known."""
         ...
 
     async def paid_for(self, key: str) -> int:
@@ -90,6 +96,7 @@ class SettlementDesk:
         self._contracts = contracts
         self._approves = approves
         self._under_way: dict[str, Intent] = {}
+        self._asked: dict[str, Intent] = {}  # the last ones that were under way, by key
 
     @property
     def contracts(self) -> Contracts:
@@ -111,6 +118,9 @@ class SettlementDesk:
             else:
                 passing.append(intent)
         self._under_way.update({intent.key: intent for intent in passing})
+        self._asked.update({intent.key: intent for intent in passing})
+        for key in list(self._asked)[:-ASKED]:
+            del self._asked[key]
         try:
             fresh = [intent for intent in passing if intent.key not in earlier]
             if failed := await self._approve(fresh, purse):
@@ -127,7 +137,7 @@ class SettlementDesk:
         old = [pair for pair in done if earlier.get(pair[0].key) is Fate.DONE]
         told = {intent.key: _told(intent, result, _paid(intent), as_expected=True) for intent, result in old}
         new = [pair for pair in done if pair not in old]
-        told.update({result.intent.key: result for result in await self._checked(new, purse)})
+        told.update({result.intent.key: result for result in await self._checked(new)})
         found = refused | told
         paid = {intent.key: await self._chain.paid_for(intent.key) for intent in intents}
         return tuple(replace(found[intent.key], gas_paid=paid[intent.key]) for intent in intents)
@@ -216,31 +226,31 @@ class SettlementDesk:
 
     # -- after ---------------------------------------------------------------------------------------------------
 
-    async def _checked(self, done: Sequence[tuple[Intent, CallResult]], purse: _Purse) -> tuple[SettlementResult, ...]:
-        """Hold what took effect, and what did not, against the balances around its block, all of one block together."""
+    async def _checked(self, done: Sequence[tuple[Intent, CallResult]]) -> tuple[SettlementResult, ...]:
+        """Hold what took effect, and what did not, against the balances around its block, all of one block together.
+
+        What was asked for apart can land in one block, after a restart as a rule: the block is held against all of it.
+        """
         results = []
         for block in dict.fromkeys(result.block for _, result in done):
             mine = [(intent, result) for intent, result in done if result.block == block]
             if block == 0:  # nothing of it was mined
                 results += [_told(intent, result, 0, as_expected=True) for intent, result in mine]
                 continue
-            tokens = dict.fromkeys(token for intent, _ in mine for token in intent.tokens())
-            before = await self.balances(tokens, block - 1)
-            after = await self.balances(tokens, block)
-            wanted: Moves = dict.fromkeys((COLLATERAL, *tokens), 0)
-            moves = [self._moves(intent, result, before, purse) for intent, result in mine]
-            for one in moves:
-                for token, change in one.items():
-                    wanted[token] += change
-            as_expected = all(after[token] - before[token] == change for token, change in wanted.items())
-            for (intent, result), one in zip(mine, moves, strict=True):
-                results.append(_told(intent, result, one.get(COLLATERAL, 0), as_expected=as_expected))
+            took_effect = [self._asked[key] for key in self._chain.done_in(block) if key in self._asked]
+            took_effect += [one for one, result in mine if result.fate is Fate.DONE and one not in took_effect]
+            tokens = dict.fromkeys(token for one in (*took_effect, *(one for one, _ in mine)) for token in one.tokens())
+            have = await self.balances(tokens, block - 1)
+            cash: dict[str, int] = {}
+            for one in took_effect:
+                payout = await self.payout(one.condition, block) if one.work is Work.REDEEM else None
+                moves = one.moves(have, payout)
+                have = {token: amount + moves.get(token, 0) for token, amount in have.items()}
+                cash[one.key] = moves[COLLATERAL]
+            as_expected = await self.balances(tokens, block) == have
+            for intent, result in mine:
+                results.append(_told(intent, result, cash.get(intent.key, 0), as_expected=as_expected))
         return tuple(results)
-
-    def _moves(self, intent: Intent, result: CallResult, before: Moves, purse: _Purse) -> Moves:
-        if result.fate is not Fate.DONE:
-            return {}
-        return intent.moves(before, purse.payouts.get(intent.condition.id))
 
     # -- asking --------------------------------------------------------------------------------------------------
 

@@ -410,6 +410,51 @@ def test_a_fee_above_the_cap_is_everybodys_and_nothing_is_signed(tmp_path: Path)
     assert cycle.facts("transaction.signed") == []
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_is_asked_for_apart_and_lands_in_one_block_is_as_expected(tmp_path: Path, restarts: bool) -> None:
+    cycle = holding_ten(tmp_path)
+    wanted = [merge(turn) for turn in range(2)]
+
+    async def apart(capital: PolygonCapital, pause_s: float) -> list[Any]:
+        asked = [asyncio.ensure_future(capital.settle(wanted[0]))]
+        await asyncio.sleep(pause_s)
+        return list(await asyncio.gather(*asked, capital.settle(wanted[1])))
+
+    async def main() -> list[Any]:
+        mining = cycle.chain.mining()
+        async with cycle.account() as capital:
+            running = asyncio.ensure_future(apart(capital, 2.0))
+            await asyncio.sleep(5)  # no block is made before both are signed
+            assert len(cycle.facts("transaction.signed")) == 2
+            if not restarts:
+                async with mining:
+                    return await running
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        async with mining, cycle.account() as capital:
+            return await apart(capital, 0.0)
+
+    done = virtual(main())
+    assert len({fact.get("block") for fact in cycle.facts("transaction.mined")}) == 1
+    assert [(one.fate, one.cash, one.as_expected) for one in done] == [(Fate.DONE, MICRO, True)] * 2
+
+
+def test_what_a_gift_makes_of_a_block_of_two_that_were_asked_for_apart_is_told_of_both(tmp_path: Path) -> None:
+    cycle = holding_ten(tmp_path)
+
+    async def main() -> list[Any]:
+        async with cycle.account() as capital:
+            first = asyncio.ensure_future(capital.settle(merge(0)))
+            await asyncio.sleep(2)
+            second = asyncio.ensure_future(capital.settle(merge(1)))
+            await asyncio.sleep(2)
+            cycle.chain.given.append((1, CONDITION.yes, 1))
+            async with cycle.chain.mining():
+                return list(await asyncio.gather(first, second))
+
+    assert [(one.fate, one.as_expected) for one in virtual(main())] == [(Fate.DONE, False)] * 2
+
+
 def test_what_was_not_signed_in_a_row_of_calls_is_postponed_and_not_refused(tmp_path: Path) -> None:
     cycle = holding_ten(tmp_path)
     cycle.chain.balance = 10**16  # coin for one transaction

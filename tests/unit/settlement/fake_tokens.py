@@ -82,6 +82,9 @@ class FakeTokens:
         found = self.made.get(key)
         return Fate.DONE if found is not None and found.fate is Fate.DONE else None
 
+    def done_in(self, block: int) -> list[str]:
+        return [key for key, one in self.made.items() if one.block == block and one.fate is Fate.DONE]
+
     async def paid_for(self, key: str) -> int:
         await asyncio.sleep(0)
         return sum(one.paid for name, one in self.made.items() if served_by(name) == key)

@@ -18,7 +18,7 @@ from arbkit.core.transaction import Call, CallResult, Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.settlement.approvals import approve_collateral, approve_positions
 from arbkit.settlement.contracts import POLYMARKET, Contracts
-from arbkit.settlement.desk import SettlementDesk
+from arbkit.settlement.desk import ASKED, SettlementDesk
 from arbkit.settlement.intents import COLLATERAL, Intent, NegRiskMarket
 from arbkit.settlement.positions import Condition
 from tests.rig import virtual
@@ -308,6 +308,25 @@ def test_balances_that_move_otherwise_than_the_call_are_noticed() -> None:
     tokens.beside = skim
     (result,) = virtual(SettlementDesk(tokens, DIRECT).settle([intent(Work.MERGE)]))
     assert (result.fate, result.as_expected) == (Fate.DONE, False)
+
+
+def test_a_redeem_after_a_merge_in_one_block_takes_what_that_left() -> None:
+    tokens = FakeTokens(DIRECT)
+    tokens.history[0].update({A.yes: TEN, A.no: TEN})
+    tokens.payouts[A.id] = (1, 0)
+    wanted = [intent(Work.MERGE, amount=4 * MICRO), intent(Work.REDEEM)]
+    results = virtual(SettlementDesk(tokens, DIRECT).settle(wanted))
+    assert [(one.collateral, one.as_expected) for one in results] == [(4 * MICRO, True), (6 * MICRO, True)]
+    assert results[0].block == results[1].block
+
+
+def test_no_more_intents_are_remembered_than_a_block_can_be_held_against() -> None:
+    tokens = FakeTokens(DIRECT, 3 * TEN)
+    desk = SettlementDesk(tokens, DIRECT)
+    for turn in range(ASKED // 2 + 1):
+        wanted = [intent(work, amount=MICRO, turn=turn) for work in (Work.SPLIT, Work.MERGE)]
+        assert all(one.as_expected for one in virtual(desk.settle(wanted[:1])) + virtual(desk.settle(wanted[1:])))
+    assert len(desk._asked) == ASKED
 
 
 def test_what_was_done_before_a_restart_is_found_and_not_done_again() -> None:
