@@ -113,6 +113,10 @@ class PolygonOptimizer:
         """Return PENDING for a call that is open, DONE for one that took effect; None when it may be made (again)."""
         return self.batches.fate_of(key)
 
+    async def has_done(self, key: str, block: int) -> bool:
+        """Tell whether the chain, as it is now, has a call's effect in a block up to this one. Raises ChainUnavailable."""
+        return await self.transactions.has_done(key, block)
+
     def done_in(self, block: int) -> tuple[str, ...]:
         """Return the keys of all our calls that took effect in a block, in their order there, as far as is known."""
         return self.transactions.done_in(block)

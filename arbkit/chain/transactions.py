@@ -82,6 +82,13 @@ class TransactionDesk:
         """Return the newest batch that holds a call of that key, or None."""
         return self._out.book.holding(key)
 
+    async def has_done(self, key: str, block: int) -> bool:
+        """Tell whether the chain, as it is now, has a call's effect in a block up to this one. Raises ChainUnavailable."""
+        for one in (self.find(key), self.holding(key)):
+            if one is not None and one.fate is Fate.DONE and one.mined is not None and one.mined.block <= block:
+                return await self._watch.stands(one.mined)
+        return False
+
     def done_in(self, block: int) -> tuple[str, ...]:
         """Return the keys of all calls that took effect in a block, batches' own ones too, in their order there."""
         ours = [one for one in self._out.book.everything() if one.account == self.account and one.fate is Fate.DONE]

@@ -89,7 +89,7 @@ class Watch:
 
     async def _look(self, one: Transaction, mined_count: int, final: int) -> None:
         mined = await self._mined(one)
-        if mined is None and one.mined is not None and await self._stands(one.mined):
+        if mined is None and one.mined is not None and await self.stands(one.mined):
             mined = one.mined  # the block is there, so it is in it: a node has only not found the receipt
         if one.mined is not None and mined != one.mined:
             self._out.note_reorged(one)
@@ -103,7 +103,7 @@ class Watch:
         self._out.sending(one).misses = 0
         if mined != one.mined:
             self._out.note_mined(one, mined)
-        if mined.block <= final and await self._stands(mined):
+        if mined.block <= final and await self.stands(mined):
             await self._finish(self._out.current(one))
 
     async def _mined(self, one: Transaction) -> Mined | None:
@@ -114,7 +114,7 @@ class Watch:
                 return _mined_of(receipt)
         return None
 
-    async def _stands(self, mined: Mined) -> bool:
+    async def stands(self, mined: Mined) -> bool:
         """Tell whether a receipt's block is the one that the chain has at its height: a receipt can outlive it."""
         block = await self._node.read("eth_getBlockByNumber", hex(mined.block), False)
         return block is not None and str(block["hash"]).lower() == mined.block_hash

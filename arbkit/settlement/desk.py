@@ -64,6 +64,10 @@ class Chain(Protocol):
         """
         ...
 
+    async def has_done(self, key: str, block: int) -> bool:
+        """Tell whether the chain, as it is now, has a call's effect in a block up to this one. Raises ChainUnavailable."""
+        ...
+
     def done_in(self, block: int) -> Sequence[str]:
         """Return the keys of all our calls that took effect in a block, in their order there, as far as is known."""
         ...
@@ -77,6 +81,7 @@ class Chain(Protocol):
 class _Purse:
     """What the holder has and may spend at the block that intents are judged by; judged intents use it up."""
 
+    block: int
     have: Moves
     allowances: dict[str, int]  # of collateral, by operator
     approved: dict[str, bool]
@@ -109,8 +114,11 @@ class SettlementDesk:
         when gas is above the cap: nothing but approvals was signed, and it can be asked for again later under the same keys.
         """
         earlier = {intent.key: fate for intent in intents if (fate := self._chain.fate_of(intent.key)) is not None}
+        before = self._under_way.copy()
         purse = await self._purse(intents)
-        self._take_pledged(purse)
+        pledged = before | self._under_way
+        seen = [key for key in pledged if await self._chain.has_done(key, purse.block)]
+        self._take_pledged(purse, [one for key, one in (pledged | self._under_way).items() if key not in seen])
         refused, passing = {}, []
         for intent in intents:  # what was wanted before was judged then
             if intent.key not in earlier and (why := self._objection(intent, purse)):
@@ -154,6 +162,7 @@ class SettlementDesk:
         )
         redeems = {intent.condition.id: intent.condition for intent in intents if intent.work is Work.REDEEM}
         return _Purse(
+            block=block,
             have=await self.balances(tokens, block),
             allowances={one: await self._allowance(one, block) for one in pulling},
             approved={
@@ -162,9 +171,9 @@ class SettlementDesk:
             payouts={one.id: await self.payout(one, block) for one in redeems.values()},
         )
 
-    def _take_pledged(self, purse: _Purse) -> None:
-        """Count what is under way as gone until it is final: rather refused once too often than promised twice."""
-        for other in self._under_way.values():
+    def _take_pledged(self, purse: _Purse, pledged: Iterable[Intent]) -> None:
+        """Count what is under way as gone that the purse's block does not show: rather refused than promised twice."""
+        for other in pledged:
             purse.pulled[other.operator(self._contracts)] += other.amount if other.work is Work.SPLIT else 0
             for token, amount in other.needs().items():
                 purse.have[token] = purse.have.get(token, 0) - amount

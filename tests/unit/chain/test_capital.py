@@ -24,6 +24,7 @@ from arbkit.core.units import MICRO, Size
 from arbkit.journal.lock import AccountLock
 from arbkit.settlement.contracts import POLYMARKET, Contracts
 from arbkit.settlement.desk import SettlementDesk
+from arbkit.settlement.intents import COLLATERAL
 from arbkit.settlement.positions import Condition
 from tests.chain.fake_chain import GWEI
 from tests.chain.rig_fake import ACCOUNT, START, virtual
@@ -453,6 +454,52 @@ def test_what_a_gift_makes_of_a_block_of_two_that_were_asked_for_apart_is_told_o
                 return list(await asyncio.gather(first, second))
 
     assert [(one.fate, one.as_expected) for one in virtual(main())] == [(Fate.DONE, False)] * 2
+
+
+def split(turn: int, dollars: int) -> CapitalIntent:
+    return CapitalIntent(Work.SPLIT, "t", MARKET, Size(dollars * MICRO), Size(dollars * MICRO), turn)
+
+
+@pytest.mark.parametrize("dollars", [400, 401])
+def test_a_split_that_is_mined_and_not_final_is_counted_once_beside_the_next(tmp_path: Path, dollars: int) -> None:
+    """Of 1,000 dollars it took 600: the balance shows it from its block on."""
+    cycle = Cycle(tmp_path)
+
+    async def main() -> Any:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            first = asyncio.ensure_future(capital.settle(split(0, 600)))
+            while not [fact for fact in cycle.facts("transaction.mined") if fact.key.startswith("split:")]:  # noqa: ASYNC110 - blocks come by the clock
+                await asyncio.sleep(0.1)
+            second = await capital.settle(split(1, dollars))
+            assert (await first).fate is Fate.DONE
+            return second
+
+    second = virtual(main())
+    if dollars == 400:
+        assert (second.fate, second.as_expected) == (Fate.DONE, True)
+        assert cycle.chain.held() == (0, 1_000 * MICRO, 1_000 * MICRO)
+    else:
+        assert (second.fate, second.reason) == (Fate.REFUSED, "collateral: 401000000 needed, 400000000 there")
+
+
+def test_a_split_that_a_reorganisation_took_back_unnoticed_still_counts_beside_the_next(tmp_path: Path) -> None:
+    cycle = Cycle(tmp_path)
+
+    async def main() -> Any:
+        async with cycle.chain.mining(), cycle.account() as capital:
+            first = asyncio.ensure_future(capital.settle(split(0, 600)))
+            while not [fact for fact in cycle.facts("transaction.mined") if fact.key.startswith("split:")]:  # noqa: ASYNC110 - blocks come by the clock
+                await asyncio.sleep(0.1)
+            second = asyncio.ensure_future(capital.settle(split(1, 600)))
+            await asyncio.sleep(capital.pause_s / 2 - 0.01)
+            cycle.chain.reorganise(2, back_to_pool=True)  # and before the next look the second is judged
+            assert cycle.chain.holdings()[COLLATERAL] == 1_000 * MICRO
+            answers = await asyncio.gather(first, second)
+            assert not cycle.facts("transaction.reverted")
+            return answers
+
+    first, second = virtual(main())
+    assert (first.fate, second.fate) == (Fate.DONE, Fate.REFUSED)
 
 
 def test_what_was_not_signed_in_a_row_of_calls_is_postponed_and_not_refused(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ class FakeTokens:
         found = self.made.get(key)
         return Fate.DONE if found is not None and found.fate is Fate.DONE else None
 
+    async def has_done(self, key: str, block: int) -> bool:
+        await asyncio.sleep(0)
+        found = self.made.get(key)
+        return found is not None and found.fate is Fate.DONE and found.block <= block
+
     def done_in(self, block: int) -> list[str]:
         return [key for key, one in self.made.items() if one.block == block and one.fate is Fate.DONE]
 
