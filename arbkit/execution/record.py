@@ -42,11 +42,13 @@ class Record:
 
     def note(self, fact: str, key: str, **data: object) -> int:
         """Record what has happened, and return when (ns)."""
+        now = self._clock.now()
         try:
-            return self.intend(fact, key, **data)
+            if self._journal is not None:
+                self._journal.append(now, fact, key, **data)
         except (ArbkitError, OSError) as error:
             self.halt(f"the journal does not keep {fact}: {error}", error, noted=False)
-            return self._clock.now()
+        return now
 
     def halt(self, reason: str, error: BaseException | None = None, *, noted: bool = True) -> None:
         """Enter nothing new from here on, until a person has looked at it; what runs is finished."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,8 +20,7 @@ from arbkit.core.errors import JournalDamaged
 DEPTH = 4  # tuples within tuples
 _Scalar = bool | int | str | None
 _Value = _Scalar | tuple[_Scalar | tuple[_Scalar | tuple[_Scalar | tuple[_Scalar, ...], ...], ...], ...]
-_AS_IS = {int, bool, type(None)}
-_new: Any = tuple.__new__  # makes a Fact in a third of the time that Fact(...) takes
+_plain: set[type] = {int, bool, str, type(None)}  # what the encoder writes as it is; enums are added as they are met
 
 
 class Fact(NamedTuple):
@@ -42,8 +42,7 @@ _decoder = msgspec.json.Decoder(Fact)
 
 def fact_of(at: int, fact: str, key: str, data: Mapping[str, object]) -> Fact:
     """Return a fact in its one form; TypeError for a value without one exact spelling (a float, a set, an object)."""
-    made: Fact = _new(Fact, (operator.index(at), _text(fact), _text(key), dict(sorted(_kept(data).items()))))
-    return made
+    return _decoder.decode(spell(at, fact, key, data))
 
 
 def encode(fact: Fact) -> bytes:
@@ -52,8 +51,14 @@ def encode(fact: Fact) -> bytes:
 
 
 def spell(at: int, fact: str, key: str, data: Mapping[str, object]) -> bytes:
-    """Return `encode(fact_of(...))`, in half the time."""
-    return _encoder.encode((operator.index(at), _text(fact), _text(key), _kept(data)))
+    """Return the one spelling of what happened; TypeError as `fact_of`."""
+    if type(at) is int and type(fact) is type(key) is str and _is_plain(data.values(), DEPTH):
+        try:
+            return _encoder.encode((at, fact, key, data))  # nearly all there is: the encoder writes it as it must be
+        except UnicodeEncodeError:
+            pass
+    kept = {_text(name): _exact(name, value, DEPTH) for name, value in data.items()}
+    return _encoder.encode((operator.index(at), _text(fact), _text(key), kept))
 
 
 def decode(number: int, body: bytes) -> Fact:
@@ -90,20 +95,20 @@ def genesis(account: str, environment: str, created: str) -> bytes:
     return hashlib.sha256(_encoder.encode([account, environment, created])).digest()
 
 
-def digest(facts: Iterable[Fact]) -> str:
-    """Return the sha256 over facts in order, a line each."""
-    found = hashlib.sha256()
-    for fact in facts:
-        found.update(encode(fact) + b"\n")
-    return found.hexdigest()
-
-
-def _kept(data: Mapping[str, object]) -> dict[str, object]:
-    """Return data whose every value is in a form that cannot change and is always written the same."""
-    return {
-        name if name.isascii() else _text(name): value if type(value) in _AS_IS else _exact(name, value, DEPTH)
-        for name, value in data.items()
-    }
+def _is_plain(values: Collection[object], depth: int) -> bool:
+    """Tell whether all values are whole numbers, texts, truths, None, words of enums, or tuples of these, so deep."""
+    if _plain.issuperset(map(type, values)):
+        return True
+    for value in values:
+        kind = type(value)
+        if kind is tuple and depth:
+            if not _is_plain(value, depth - 1):  # type: ignore[arg-type]
+                return False
+        elif kind not in _plain:
+            if not issubclass(kind, (StrEnum, IntEnum)):
+                return False
+            _plain.add(kind)
+    return True
 
 
 def _text(text: str) -> str:
@@ -114,9 +119,9 @@ def _text(text: str) -> str:
 
 
 def _exact(name: str, value: object, depth: int) -> object:
-    """Return a value in a form that cannot change and is always written the same."""
-    if type(value) in _AS_IS or (type(value) is str and value.isascii()):
-        return value  # nearly every value there is
+    """Return a value in a form that is always written the same."""
+    if isinstance(value, (bool, type(None))):
+        return value
     if isinstance(value, int):
         return int(value)  # an IntEnum is written as its number
     if isinstance(value, str):
