@@ -30,6 +30,7 @@ from arbkit.core.clock import LoopClock
 from arbkit.core.errors import InvariantViolation
 from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Side
+from arbkit.core.ports import Clock
 from arbkit.core.settled import settled
 from arbkit.core.units import MICRO, Cash, Size
 from arbkit.fees import FeeRule, rule
@@ -77,6 +78,7 @@ class RecordedFeed:
         gross: bool = False,
         grids: Mapping[int, GridChanges] | None = None,
         lag: int = 0,
+        clock: Clock | None = None,
     ) -> None:
         self.ladders, self.position = ladders, position
         self._columns, self._end = columns, len(columns.at)
@@ -84,7 +86,7 @@ class RecordedFeed:
         self._fees, self._gross = fees, gross or fees is None
         self._both, self._silence, self._settle, self._hopeful = both_clocks, max_silence, settle, hopeful
         self._grids, self._lag = grids or {}, lag
-        self._clock = LoopClock()
+        self._clock = clock or LoopClock()
         self._copying = COPYING_ROWS + len(ladders.price) // SLOTS_A_ROW  # rows that take longer than a copy
         self._forward = settled(forward, ladders, columns, 0, 0, 0, hopeful)
         self._shown = shown_of(ladders)

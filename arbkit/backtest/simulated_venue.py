@@ -22,7 +22,7 @@ from arbkit.backtest.venue_desk import Matching, Record, VenueDesk
 from arbkit.core.clock import LoopClock
 from arbkit.core.errors import OrderRejected, OrderStateUnknown, VenueError, VenueUnavailable
 from arbkit.core.model import SETTLES, TERMINAL, Book, Order, OrderReport, OrderStatus
-from arbkit.core.ports import Page, VenueOrder
+from arbkit.core.ports import Clock, Page, VenueOrder
 from arbkit.core.units import NS_PER_S, Cash, Price, Size
 
 NOT_FOUND = "not found"
@@ -51,12 +51,13 @@ class SimulatedVenue:
         on_take: OnTake | None = None,
         habits: Habits = PLAIN,
         resolutions: Sequence[Resolution] = (),
+        clock: Clock | None = None,
     ) -> None:
         self.name = name
         self.opening_cash = cash
         self._latency, self._fees = latency, fees
         self._decide_ns, self._on_take = decide_ns, on_take
-        self._clock = LoopClock()
+        self._clock = clock or LoopClock()
         self._ordinals: Counter[tuple[int, str]] = Counter()
         self._sent: set[str] = set()
         self._known = Ledger(cash)

@@ -31,8 +31,8 @@ from arbkit.backtest.tape_views import (
 from arbkit.backtest.terms import grids_by_venue, grids_received, resolutions
 from arbkit.backtest.venue_books import MATCH, ORDER, VenueBooks, forked, opened, step
 from arbkit.books.ladder import I64, Ladders, copied
-from arbkit.core.clock import LoopClock
 from arbkit.core.errors import ConfigError, InvariantViolation
+from arbkit.core.ports import Clock
 from arbkit.core.settled import settled
 from arbkit.history.tape import forget
 
@@ -74,7 +74,7 @@ class World:
         names = tuple(dict.fromkeys(book.venue for book in tape.markets.books))
         _refuse_unknown(scenario, names)
         self.loop = SimLoop(start, market=self._market)
-        self.clock = LoopClock()
+        self.clock: Clock = self.loop
         self.books = tape.markets.books
         self.matcher = Matcher(
             by_venue(tape),
@@ -100,6 +100,7 @@ class World:
             gross=gross,
             grids=grids_received(tape),
             lag=scenario.feed_ns,
+            clock=self.clock,
         )
         latency = LatencyModel(
             scenario.entry_ns, scenario.reply_ns, scenario.jitter, scenario.seed, opportunity_id, scenario.latency
@@ -115,6 +116,7 @@ class World:
                 on_take=self.feed.take,
                 habits=scenario.habits_of(name),
                 resolutions=resolutions(tape),
+                clock=self.clock,
             )
             for name in names
         }

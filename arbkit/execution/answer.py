@@ -25,7 +25,7 @@ async def answer(ask: Awaitable[T], within_s: float) -> T:
         late = True
         task.cancel()
 
-    timer = asyncio.get_running_loop().call_later(within_s, give_up)
+    timer = task.get_loop().call_later(within_s, give_up)
     try:
         with unless_cancelled():
             return await ask
@@ -41,7 +41,8 @@ async def answer(ask: Awaitable[T], within_s: float) -> T:
 
 async def side_by_side(steps: Sequence[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
     """Run coroutines at once and return how each ended, in their order; cancelled, it cancels them and waits for them."""
-    loop, me = asyncio.get_running_loop(), _running()
+    me = _running()
+    loop = me.get_loop()
     asked, stopped = me.cancelling(), False
     tasks = [loop.create_task(step) for step in steps]
     ends: list[T | BaseException] = []
