@@ -52,8 +52,10 @@ class _Question:
     rules: Rules
     room: Scratch
     armed: U8
+    nobody: U8  # in place of `armed`, where nobody waits
     scout_rows: Callable[..., tuple[int, int]]
     open_already: Callable[..., int]
+    largest_size: Callable[..., tuple[int, int, int, int]]
 
 
 class RecordedFeed:
@@ -239,8 +241,10 @@ class RecordedFeed:
                 rules,
                 room,
                 armed,
+                np.zeros_like(armed),
                 settled(scout_rows, scout.ladders, self._columns, *watched, 0, 0, 0, room),
                 settled(open_already, scout.ladders, *watched, 0, 0, room),
+                settled(largest_size, scout.ladders, arrays, 0, 0, limits, room),
             )
         wanted = {basket.id for basket in baskets}
         question.armed[:] = [basket.id in wanted for basket in question.baskets]
@@ -255,10 +259,9 @@ class RecordedFeed:
         if scout is None:
             raise InvariantViolation("the scout knows more than has arrived, and cannot forget it")
         self._scout = scout
-        nobody = np.zeros_like(question.armed)
         while scout.position < self.position:
             stop = min(scout.position + CHUNK_ROWS, self.position)
-            scout.position, _ = self._step(question, scout, nobody, stop, END)
+            scout.position, _ = self._step(question, scout, question.nobody, stop, END)
         return scout
 
     def _run(self, question: _Question, scout: Scout, until: int) -> tuple[int, int] | None:
@@ -289,7 +292,7 @@ class RecordedFeed:
 
     def _opportunity(self, question: _Question, scout: Scout, k: int, now: int) -> ArbitrageOpportunity:
         basket, limits = question.baskets[k], question.rules.limits
-        size, net, gross, exact = largest_size(scout.ladders, question.arrays, k, now, limits, question.room)
+        size, net, gross, exact = question.largest_size(scout.ladders, question.arrays, k, now, limits, question.room)
         return ArbitrageOpportunity(
             id=opportunity_id(basket, int(scout.episodes.row[k])),
             basket=basket,

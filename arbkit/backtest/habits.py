@@ -268,6 +268,8 @@ class Gate:
 
     def _within(self, what: str, at: int) -> int:
         """Return when (ns) the last window of a kind that `at` falls into ends; 0: it falls into none."""
+        if not self._habits.windows:
+            return 0
         return max((window.until(at) for window in self._habits.windows if window.what == what), default=0)
 
 

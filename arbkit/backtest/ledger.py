@@ -134,8 +134,10 @@ class Ledger:
         return self.held.get(book, 0) - self.unsettled.get(book, 0), max(0, self.spent.get(book, 0) - waiting)
 
     def _pay(self, book: int, at: int) -> None:
+        if book not in self.resolved:
+            return
         there, spent = self._settled(book)
-        if book in self.resolved and there > 0:
+        if there > 0:
             amount = Cash(spent) if self.resolved[book] == REFUND else proceeds(self.resolved[book], there)
             self.spent[book] = self.spent.get(book, 0) - spent
             self.payouts.append(Payout(at, book, there, amount))
@@ -199,4 +201,5 @@ def worst_cost(order: Order, left: int, rule: FeeRule | None) -> Cash:
         return paid
     dearest = min(int(order.limit), MICRO // 2)
     rounding = rule.step + rule.balance_precision
-    return Cash(paid + max(rule.trade_fee(dearest, left, maker=maker) for maker in (False, True)) + rounding)
+    fee = max(rule.trade_fee(dearest, left, maker=False), rule.trade_fee(dearest, left, maker=True))
+    return Cash(paid + fee + rounding)

@@ -109,6 +109,9 @@ class Matcher:
         self._concerns = np.zeros(len(books.twin), np.int64)
         self._room = np.zeros((4, deepest(books.ladders)), np.int64)
         moving = (self._orders, 0, self._concerns, rule, hopeful, self._matches)
+        book = books.ladders.book
+        self._homes, self._flips, self._twins = book["home"].tolist(), book["flip"].tolist(), books.twin.tolist()
+        self._known, self._statuses = book["known"], book["status"]  # as they are at any time: views of the books
         self._step = settled(step, columns, 0, 0, 0, books, *moving)
         self._taking = settled(take, books, 0, 0, 0, 0, 0, *self._room)
 
@@ -235,15 +238,15 @@ class Matcher:
 
     def _status(self, home: int) -> int:
         """Return the status of a market; with two recorded books the stricter one."""
-        twin, status = int(self.books.twin[home]), self.books.ladders.book["status"]
-        return max(int(status[home]), int(status[twin]) if twin >= 0 else 0)
+        status: int = self._statuses.item(home)
+        twin = self._twins[home]
+        return status if twin < 0 else max(status, self._statuses.item(twin))
 
     def _refusal(self, order: Order, at: int) -> str:
         """Return why a venue would refuse the order whatever stands in the book; empty when it would not."""
-        books = self.books.ladders.book
-        home = int(books[order.book.index]["home"])
-        if not books[home]["known"]:
-            return GAPPED_BOOK if books[home]["gapped"] else UNKNOWN_BOOK
+        home = self._homes[order.book.index]
+        if not self._known.item(home):
+            return GAPPED_BOOK if self.books.ladders.book[home]["gapped"] else UNKNOWN_BOOK
         if reason := STATUSES.get(self._status(home), ""):
             return reason
         market = order.book.market
@@ -264,14 +267,13 @@ class Matcher:
 
     def _turned(self, order: Order) -> tuple[int, bool, int, int]:
         """Return (recorded book, whether the order is turned round, side there, limit there)."""
-        ladders = self.books.ladders
-        home, flip = int(ladders.book[order.book.index]["home"]), bool(ladders.book[order.book.index]["flip"])
+        home, flip = self._homes[order.book.index], self._flips[order.book.index] == 1
         buys = (order.side is Side.BUY) != flip
         return home, flip, BID if buys else ASK, MICRO - order.limit if flip else int(order.limit)
 
     def _opposed(self, home: int, side: int) -> list[tuple[int, int]]:
         """Return (place, price) of our resting orders that an order of this side could meet, priced as this book is."""
-        twin = int(self.books.twin[home])
+        twin = self._twins[home]
         found = []
         for place, own in enumerate(self._resting):
             if own.home == home and own.side != side:
@@ -337,7 +339,7 @@ class Matcher:
         self._concern(order.home, -1)
 
     def _concern(self, home: int, change: int) -> None:
-        twin = int(self.books.twin[home])
+        twin = self._twins[home]
         for book in (home, twin) if twin >= 0 else (home,):
             self._concerns[book] += change
             if self._concerns[book] < 0:

@@ -193,7 +193,7 @@ class SimulatedVenue:
         final = report.status in TERMINAL
         left = 0 if final else order.size - sum(fill.size for fill in record.heard)
         ours = self._desk.records.get(order.client_id) is record  # not the answer to a key used for two orders
-        if ours and not any(known.status in TERMINAL for known in record.reports):
+        if ours and not any([known.status in TERMINAL for known in record.reports]):  # noqa: C419 - in half the time
             self._known.reserve(order, left, rule_at(self._fees, order.book, now))
             record.reports.append(report)
         for news in record.waiting:
@@ -205,8 +205,9 @@ class SimulatedVenue:
 
     def _count(self, order: Order, kind: str) -> int:
         """Return which message of its kind about this book this is, counted from 0."""
-        self._ordinals[order.book.index, kind] += 1
-        return self._ordinals[order.book.index, kind] - 1
+        ordinal = self._ordinals[order.book.index, kind]
+        self._ordinals[order.book.index, kind] = ordinal + 1
+        return ordinal
 
     def _later(self, at: int, callback: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -228,6 +229,8 @@ class SimulatedVenue:
 
     def _hear_payouts(self) -> None:
         """Let the client know of payouts as soon as word of them could have come."""
+        if not self._unpaid:
+            return
         now = self._clock.now()
         while self._unpaid:
             at, book, payout = self._unpaid[0]

@@ -86,7 +86,7 @@ class VenueDesk:
         self.ledger = Ledger(cash)
         self._name, self._matching, self._fees, self._habits = name, matching, fees, habits
         self._say, self._later, self._chance = say, later, chance
-        self._gate = Gate(name, habits)
+        self._gate, self._least_taking = Gate(name, habits), habits.least_taking
         self._resolutions = list(resolutions) if habits.pays_s is not None else []
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -136,8 +136,8 @@ class VenueDesk:
         if order.size > 0 and (short := self.ledger.short_of(order, rule)):
             self._end(record, OrderStatus.REJECTED, short)
             return
-        hold, least = self._habits.hold_ns(order.book.market.id), self._habits.least_taking
-        small = order.side is Side.BUY and cost(order.limit, order.size) < least
+        hold, least = self._habits.hold_ns(order.book.market.id), self._least_taking
+        small = least > 0 and order.side is Side.BUY and cost(order.limit, order.size) < least
         if (hold or small) and not order.post_only and self._matching.takes(order, at):
             if small:
                 self._end(record, OrderStatus.REJECTED, f"value: an order that takes is worth at least {least}")
@@ -224,6 +224,8 @@ class VenueDesk:
 
     def _pay(self, at: int) -> None:
         """Pay for what was held of the markets that have been resolved by now."""
+        if not self._resolutions:
+            return
         wait = round((self._habits.pays_s or 0.0) * 1e9)
         while self._resolutions and self._resolutions[0].at + wait <= at:
             found = self._resolutions.pop(0)

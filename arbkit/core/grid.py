@@ -40,7 +40,8 @@ class Grid:
         """Tell whether a limit order may stand at this price."""
         if not 0 < value < MICRO:
             return False
-        return any(start <= value <= end and (value - start) % step == 0 for start, end, step in self.ranges)
+        stands = [start <= value <= end and (value - start) % step == 0 for start, end, step in self.ranges]
+        return True in stands
 
     def floor(self, value: int) -> Price:
         """Return the highest quotable price at or below `value`; 0 when there is none."""

@@ -76,10 +76,14 @@ class FeeRule:
     def trade_fee(self, price: int, size: int, *, maker: bool) -> Cash:
         """Return the fee of one fill before any rounding of the balance."""
         rate = self.maker_rate_ppm if maker else self.taker_rate_ppm
+        if not rate:
+            return Cash(0)
         return trade_fee(price, size, rate, self.exponent, self.step, self.rounding == "half-up", self.minimum)
 
     def order_fee(self, fills: Sequence[tuple[int, int]], *, maker: bool, sell: bool = False) -> Cash:
         """Return the fee of one order filled at these (price, size) pairs, in this order, as the venue books it."""
+        if not self.balance_precision:
+            return Cash(sum([self.trade_fee(price, size, maker=maker) for price, size in fills]))
         order = OrderFees(self)
         return Cash(sum(order.fill(price, size, maker, sell=sell) for price, size in fills))
 
