@@ -10,9 +10,11 @@ import csv
 import json
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from arbkit.core.errors import ConfigError
 from arbkit.core.model import ExecutionResult, ExecutionStrategy, Outcome, TradeLeg
@@ -27,8 +29,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionMetrics:
+class ExecutionMetrics(Struct, frozen=True, gc=False):
     """One trade's figures in integers; `of` takes them from its result.
 
     `intended` and `filled` are shares over all legs, by entry orders alone. `slip` is what filled shares cost beyond
@@ -69,9 +70,9 @@ class ExecutionMetrics:
             reason=result.reason,
             started_at=result.started_at,
             size=trade.size,
-            intended=Size(sum(leg.size for leg in trade.legs)),
-            filled=Size(sum(leg.filled for leg in trade.legs)),
-            slip=Cash(sum(_slip(leg) for leg in trade.legs)),
+            intended=Size(sum([leg.size for leg in trade.legs])),
+            filled=Size(sum([leg.filled for leg in trade.legs])),
+            slip=Cash(sum([_slip(leg) for leg in trade.legs])),
             execution_ns=result.entries_done_at - result.started_at,
             edge_expected=trade.opportunity.edge,
             unwind_cost=result.unwind_cost,
@@ -84,7 +85,7 @@ class ExecutionMetrics:
     def charged(self, gas: int, wei: int) -> ExecutionMetrics:
         """Return the figures with more gas in them."""
         more = Cash(self.gas + gas), self.gas_wei + wei, Cash(self.pnl - gas)
-        return replace(self, gas=more[0], gas_wei=more[1], pnl=more[2])
+        return structs.replace(self, gas=more[0], gas_wei=more[1], pnl=more[2])
 
     def row(self) -> dict[str, Any]:
         """Return the figures for people: shares, dollars, milliseconds; slippage in dollars per filled share."""
@@ -116,7 +117,7 @@ class ExecutionMetrics:
 
 def _slip(leg: TradeLeg) -> int:
     """Return what a leg's entry fills cost beyond the decision price of as many shares, rounded against us."""
-    paid = sum(cost(fill.price, fill.size) for order in leg.entries() for fill in order.standing)
+    paid = sum([cost(fill.price, fill.size) for order in leg.entries() for fill in order.standing])
     return int(leg.side) * paid - int(leg.side) * leg.decision_cost * leg.filled // leg.size if leg.filled else 0
 
 

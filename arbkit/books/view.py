@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from arbkit.core.grid import Grid
 from arbkit.core.model import Book, Health, Level
 from arbkit.core.ports import Fees
 from arbkit.core.settled import settled
-from arbkit.core.units import MICRO, Price, Size
+from arbkit.core.units import MICRO
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class LadderView:
         return self._asks
 
 
+_new: Any = tuple.__new__  # makes a Level in a third of the time that Level(...) takes
 Shown = Callable[[Ladders, int, int, int, I64], tuple[int, int, int]]
 
 
@@ -64,7 +66,7 @@ def ladder_view(
 
 
 def _levels(rows: I64) -> list[Level]:
-    return [Level(Price(price), Size(size), exact == 1) for price, size, exact in rows.tolist()]
+    return [_new(Level, (price, size, exact == 1)) for price, size, exact in rows.tolist()]
 
 
 @compiled

@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from arbkit.books.stream import StreamBooks
 from arbkit.books.stream_book import StreamBook, StreamView
 from arbkit.core.clock import LoopClock
@@ -164,7 +166,7 @@ class LiveFeed:
                 watched.started = now
             watched.open = True
         name = hashlib.sha256(f"{watched.basket.id}@{watched.started}".encode()).hexdigest()[:12]
-        return replace(found, id=name)
+        return structs.replace(found, id=name)
 
     def _found(self, watched: _Watched, now: int, whole: bool) -> ArbitrageOpportunity | None:
         """Return what the books hold, pairs as if they had settled."""

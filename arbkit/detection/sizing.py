@@ -69,7 +69,7 @@ def walk(levels: Sequence[Level], size: int) -> list[tuple[Price, Size]]:
 
 def depth(levels: Sequence[Level]) -> Size:
     """Return everything that stands on one side of a book."""
-    return Size(sum(level.size for level in levels))
+    return Size(sum([level.size for level in levels]))
 
 
 def quote(levels: Sequence[Level], size: int, side: Side = Side.BUY) -> Quote:

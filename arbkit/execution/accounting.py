@@ -32,34 +32,36 @@ def min_size_of(trade: MultiLegTrade, leg: TradeLeg) -> Size:
 
 def dust(trade: MultiLegTrade) -> Size:
     """Return the difference in shares from which legs are unequal: less than the finest lot can be traded nowhere."""
-    return min(lot_of(trade, leg) for leg in trade.legs)
+    return min([lot_of(trade, leg) for leg in trade.legs])
 
 
 def is_even(trade: MultiLegTrade) -> bool:
     """Tell whether all legs hold the same within dust; dust against nothing is not even, nothing at all is."""
     held = [leg.held for leg in trade.legs]
-    return max(held) == min(held) or (min(held) > 0 and max(held) - min(held) < dust(trade))
+    least, most = min(held), max(held)
+    return most == least or (least > 0 and most - least < dust(trade))
 
 
 def is_complete(trade: MultiLegTrade) -> bool:
     """Tell whether entry orders alone filled every leg to size, within dust."""
-    return all(leg.filled > leg.size - dust(trade) for leg in trade.legs)
+    apart = dust(trade)
+    return all(leg.filled > leg.size - apart for leg in trade.legs)
 
 
 def money_of(order: Order) -> Cash:
     """Return the cash of an order's fills without fees: negative for a buy."""
     if order.side is Side.BUY:
-        return Cash(-sum(cost(fill.price, fill.size) for fill in order.standing))
-    return Cash(sum(proceeds(fill.price, fill.size) for fill in order.standing))
+        return Cash(-sum([cost(fill.price, fill.size) for fill in order.standing]))
+    return Cash(sum([proceeds(fill.price, fill.size) for fill in order.standing]))
 
 
 def fees_of_order(order: Order) -> Cash:
-    return Cash(sum(fill.fee for fill in order.standing))
+    return Cash(sum([fill.fee for fill in order.standing]))
 
 
 def cash_of(trade: MultiLegTrade) -> Cash:
     """Return every fill's money: received minus paid minus fees."""
-    return Cash(sum(money_of(order) - fees_of_order(order) for leg in trade.legs for order in leg.orders))
+    return Cash(sum([money_of(order) - fees_of_order(order) for leg in trade.legs for order in leg.orders]))
 
 
 def unwind_cost(trade: MultiLegTrade) -> Cash:
@@ -109,7 +111,7 @@ def closed(
     `unhedged` is what the shares outside whole baskets are marked at, of an escalated trade only.
     """
     cash = cash_of(trade)
-    baskets = min(leg.held for leg in trade.legs)
+    baskets = min([leg.held for leg in trade.legs])
     return ExecutionResult(
         trade,
         outcome,
@@ -119,7 +121,7 @@ def closed(
         entries_done_at=entries_done_at,
         finished_at=finished_at,
         cash=cash,
-        fees=Cash(sum(leg.fees for leg in trade.legs)),
+        fees=Cash(sum([leg.fees for leg in trade.legs])),
         unwind_cost=unwind_cost(trade),
         pnl=Cash(floor_value(trade.opportunity.basket, baskets) + cash + unhedged),
         notes=tuple(notes),

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from arbkit.core.errors import OrderStateUnknown
 
 T = TypeVar("T")
+ENDED = "its connection ended before it answered"
 
 
 async def answer(ask: Awaitable[T], within_s: float) -> T:
@@ -27,11 +28,12 @@ async def answer(ask: Awaitable[T], within_s: float) -> T:
 
     timer = task.get_loop().call_later(within_s, give_up)
     try:
-        with unless_cancelled():
-            return await ask
+        return await ask
     except asyncio.CancelledError as cut:
         if late and task.cancelling() == asked + 1:  # by us alone
             raise TimeoutError from cut
+        if not task.cancelling():
+            raise OrderStateUnknown(ENDED) from None
         raise
     finally:
         timer.cancel()
@@ -71,7 +73,7 @@ class unless_cancelled:  # noqa: N801 - reads as a word in a with statement
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is asyncio.CancelledError and not asked_for():
-            raise OrderStateUnknown("its connection ended before it answered") from None
+            raise OrderStateUnknown(ENDED) from None
 
 
 def asked_for() -> bool:

@@ -52,10 +52,10 @@ class Hearing:
 
     def _told(self, work: Work, leg: TradeLeg, report: OrderReport) -> TradeLeg:
         """Take a venue's word on an order of the leg; what a venue did beyond the order is true all the same."""
-        ours = [order.client_id for order in work.leg(leg.index).orders]
+        ours = {order.client_id: order for order in work.leg(leg.index).orders}
         if report.client_id not in ours:
-            raise InvariantViolation(f"asked about {ours}, told of {report.client_id}")
-        before = work.order(leg, report.client_id)
+            raise InvariantViolation(f"asked about {[*ours]}, told of {report.client_id}")
+        before = ours[report.client_id]
         sending = work.sendings[before.client_id]
         if report.status is OrderStatus.UNKNOWN and not report.fills:
             return self._not_found(work, leg, before, sending, report.reason)

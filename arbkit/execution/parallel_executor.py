@@ -306,7 +306,10 @@ class ParallelExecutor(TradeDesk):
         """Ask every venue of a trade at once for its free cash; a text says why one of them is unknown."""
         names = list(dict.fromkeys(leg.book.venue for leg in trade.legs))
         free: dict[str, Cash] = {}
-        answers = await side_by_side([self._cash_at(name) for name in names])
+        if len(names) == 1:  # needs no task of its own
+            answers: list[Cash | str | BaseException] = [await self._cash_at(names[0])]
+        else:
+            answers = await side_by_side([self._cash_at(name) for name in names])
         for name, found in zip(names, answers, strict=True):
             if isinstance(found, BaseException):
                 raise found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 
 from msgspec import structs
@@ -114,7 +113,9 @@ def _at(trade: MultiLegTrade, quote: BasketQuote) -> MultiLegTrade:
     opportunity = trade.opportunity
     if quote.size != opportunity.size:
         exact = quote.exact and opportunity.exact
-        opportunity = replace(opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact)
+        opportunity = structs.replace(
+            opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact
+        )
     legs = tuple(
         structs.replace(leg, size=quote.size, decision_cost=of.cost, worst=of.worst, exact=of.exact)
         for leg, of in zip(trade.legs, quote.legs, strict=True)

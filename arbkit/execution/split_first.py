@@ -157,6 +157,6 @@ class SplitExecutor(ParallelExecutor):
     def _commit_trade(self, work: Work) -> ExecutionResult:
         """Close a trade whose legs are even; of one that split and sold nothing the pairs are merged, which undoes it."""
         legs = work.trade.legs
-        if not work.trade.is_untouched and not any(leg.filled for leg in legs) and min(leg.held for leg in legs) > 0:
+        if min([leg.held for leg in legs]) > 0 and not any(leg.filled for leg in legs):
             work.undo = work.undo or Purpose.MERGE.value
         return super()._commit_trade(work)

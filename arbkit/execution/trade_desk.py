@@ -80,16 +80,17 @@ class TradeDesk(OrderDesk):
         """
         trade, settled = work.trade, work.trade.is_settled
         made = (Purpose.ENTRY, Purpose.SPLIT)
-        undone = any(o.filled for leg in trade.legs for o in leg.orders if o.purpose not in made)
-        undone = undone or not (trade.is_untouched or any(leg.filled for leg in trade.legs))  # split, and nothing sold
-        if trade.is_untouched:
+        untouched = trade.is_untouched
+        undone = any([o.filled for leg in trade.legs for o in leg.orders if o.purpose not in made])  # noqa: C419 - faster
+        undone = undone or not (untouched or any(leg.filled for leg in trade.legs))  # split, and nothing sold
+        if untouched:
             work.reason = work.reason or "nothing was filled"
             outcome, state = Outcome.MISSED, TradeState.ROLLED_BACK
         elif undone:
             outcome, state = Outcome.UNWOUND, TradeState.ROLLED_BACK
         else:
             outcome, state = Outcome.COMPLETED if is_complete(trade) else Outcome.REDUCED, TradeState.COMMITTED
-        if (not undone and not trade.is_untouched) or not settled:
+        if (not undone and not untouched) or not settled:
             self._state(work, TradeState.PROVISIONAL)
         return self._close(work, outcome, state) if settled else self._result(work, outcome)
 

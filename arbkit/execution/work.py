@@ -117,7 +117,7 @@ class Work:
         post_only: bool = False,
     ) -> Order:
         """Return an order under the key it will keep: trade, leg, purpose and how many of those came before it."""
-        before = sum(order.purpose is purpose for order in leg.orders)
+        before = len([order for order in leg.orders if order.purpose is purpose])
         return Order(
             client_id=f"{self.trade.id}.{leg.index}.{purpose.value}.{before}",
             book=leg.book,

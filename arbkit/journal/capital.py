@@ -7,8 +7,10 @@ gone. The engine that writes these facts and a replay of them hold equal values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
+
+from msgspec import structs
 
 from arbkit.core.capital import CapitalIntent, Charge, began_with_pairs, no_markets, paired_market
 from arbkit.core.model import ExecutionResult, Outcome
@@ -110,7 +112,7 @@ class Capital:
         gas, wei = self.charged.get(result.trade.id, Charge())
         gas, wei = max(gas, result.gas), max(wei, result.gas_wei)
         pnl = Cash(result.pnl + result.gas - gas)  # a result that had some of it already is brought up to date
-        return replace(result, gas=gas, gas_wei=wei, pnl=pnl) if wei or gas else result
+        return structs.replace(result, gas=gas, gas_wei=wei, pnl=pnl) if wei or gas else result
 
     def moving(self, market: str) -> bool:
         """Tell whether an intent that moves a market's shares has no end yet."""

@@ -35,8 +35,8 @@ def worst_exposure(ranges: Sequence[tuple[int, int]], unit_costs: Sequence[int],
     high. There f ≥ g_j, and f is nowhere above the greatest of these values, so it is reached in one of those corners.
     """
     whole = sum(unit_costs)
-    filled = sum(of * high for of, (_, high) in zip(unit_costs, ranges, strict=True))
-    worst = max(filled - of * high - (whole - of) * low for of, (low, high) in zip(unit_costs, ranges, strict=True))
+    filled = sum([of * high for of, (_, high) in zip(unit_costs, ranges, strict=True)])
+    worst = max([filled - of * high - (whole - of) * low for of, (low, high) in zip(unit_costs, ranges, strict=True)])
     return Cash(-(-worst // per))
 
 
@@ -92,17 +92,21 @@ def reach(leg: TradeLeg, *, intents: bool = False, without: str = "") -> Range:
     for order in leg.orders:
         if order.client_id == without:
             continue
-        held += order.side * order.filled
-        if order.side is Side.BUY:
-            buys += may_fill(order, intents=intents)
-        else:
-            sells += may_fill(order, intents=intents)
+        side = order.side
+        held += side * order.filled
+        if more := may_fill(order, intents):
+            if side is Side.BUY:
+                buys += more
+            else:
+                sells += more
     return Range(held - sells, held + buys)
 
 
-def may_fill(order: Order, *, intents: bool = False) -> Size:
+def may_fill(order: Order, intents: bool = False) -> Size:
     """Return the shares that an order may still fill: all that remains until its venue has had the last word."""
-    return order.remaining if is_open(order) or (intents and order.status is OrderStatus.INTENT) else Size(0)
+    if order.is_final or (order.status is OrderStatus.INTENT and not intents):
+        return Size(0)
+    return order.remaining
 
 
 def is_open(order: Order) -> bool:
@@ -118,7 +122,7 @@ def leg_cost(leg: TradeLeg, reserved: int, *, intents: bool = False) -> Cash:
     """
     known, bid = max(reserved, leg.decision_cost), 0
     for order in leg.orders:
-        if order.side is Side.BUY and order.limit > bid and (order.filled or may_fill(order, intents=intents)):
+        if order.side is Side.BUY and order.limit > bid and (order.filled or may_fill(order, intents)):
             bid = order.limit
     dearest = cost(bid, leg.size)
     if dearest <= known or not leg.decision_cost:

@@ -250,7 +250,7 @@ class RiskManager:
         alone = len(self._reserved) == 1
         others = [] if alone else [one for one in self._caught_up().values() if one.trade != trade.id]
         exposed = sum(one.exposed for one in others) + exposure_of(trade, found.costs, intents=True)
-        own = sum(not one.is_final for each in trade.legs for one in each.orders)
+        own = len([one for each in trade.legs for one in each.orders if not one.is_final])
         slots = sum(one.open_orders for one in others) + own
         refusal = (
             self._order(leg, order.size, cost(order.limit, order.size), order.limit)

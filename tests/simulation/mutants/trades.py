@@ -80,7 +80,7 @@ TRADES = (
     mutant(
         "one_lot_apart_is_even",
         "a difference of one is a rounding error",
-        ("max(held) - min(held) < dust(trade))", "max(held) - min(held) <= dust(trade))"),
+        ("most - least < dust(trade))", "most - least <= dust(trade))"),
     ),
     mutant(
         "an_escalation_is_logged",
@@ -115,7 +115,7 @@ TRADES = (
         "float_cents",
         "fees in dollars, rounded to the cent",
         (
-            "    return Cash(sum(fill.fee for fill in order.standing))",
+            "    return Cash(sum([fill.fee for fill in order.standing]))",
             "    return Cash(round(round(sum(fill.fee / 1e6 for fill in order.standing), 2) * 1e6))",
         ),
     ),

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from arbkit.analysis.gathering import gather
 from arbkit.analysis.raw import attempts
 from arbkit.core.errors import DataError
 from arbkit.core.model import Outcome
+from tests.builders import replace
 from tests.unit.analysis.fakes import (
     HYBRID,
     LIMIT,

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -10,6 +8,7 @@ from arbkit.analysis.figures import CAPTIONS, costs, course, figures_of, fills
 from arbkit.analysis.span import QUEUES, queue_table
 from arbkit.backtest.equity import Balance, balances
 from arbkit.core.model import Outcome, Purpose
+from tests.builders import replace
 from tests.unit.analysis.fakes import (
     HYBRID,
     LIMIT,

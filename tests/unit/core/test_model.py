@@ -288,7 +288,9 @@ def test_a_change_of_a_noun_is_a_new_value(noun: type) -> None:
 
 def test_a_change_of_what_moves_in_a_trade_is_a_new_value() -> None:
     leg = TradeLeg(0, BOOK, Side.BUY, Size(100))
-    made = (fill(1, 1), OrderReport("o", S.OPEN), ORDER, leg, a_trade(leg))
+    trade = a_trade(leg)
+    result = ExecutionResult(trade, Outcome.MISSED)
+    made = (fill(1, 1), OrderReport("o", S.OPEN), ORDER, leg, trade, trade.opportunity, result)
     structs = {noun for noun in vars(model).values() if isinstance(noun, type) and issubclass(noun, Struct)}
     assert {type(one) for one in made} == structs - {Struct}
     for one in made:
