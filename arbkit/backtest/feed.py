@@ -19,11 +19,10 @@ from arbkit.backtest.ledger import FeesByBook, rule_at
 from arbkit.backtest.loop import END
 from arbkit.backtest.received import leg_fees
 from arbkit.backtest.scan import opportunity_id
-from arbkit.backtest.scout import Episodes, Scout, forward, open_already, scout_rows
+from arbkit.backtest.scout import Episodes, Scout, forward, mark_taken, open_already, scout_rows
 from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.books.edge import Baskets, Limits, Scratch, basket_arrays, largest_size, scratch
 from arbkit.books.ladder import NEVER, U8, Ladders, copied, take_over
-from arbkit.books.ruler import slot_of
 from arbkit.books.view import LadderView, ladder_view, shown_of
 from arbkit.books.watch import Columns, Rules, fresh_watch, mark_all
 from arbkit.core.clock import LoopClock
@@ -32,7 +31,7 @@ from arbkit.core.grid import Grid
 from arbkit.core.model import ArbitrageOpportunity, Basket, Book, Side
 from arbkit.core.ports import Clock
 from arbkit.core.settled import settled
-from arbkit.core.units import MICRO, Cash, Size
+from arbkit.core.units import Cash, Size
 from arbkit.fees import FeeRule, rule
 
 CHUNK_ROWS = 100_000  # rows per compiled call: below 50 ms, so that Ctrl-C works
@@ -56,6 +55,7 @@ class _Question:
     scout_rows: Callable[..., tuple[int, int]]
     open_already: Callable[..., int]
     largest_size: Callable[..., tuple[int, int, int, int]]
+    mark_all: Callable[..., None]
 
 
 class RecordedFeed:
@@ -91,6 +91,7 @@ class RecordedFeed:
         self._clock = clock or LoopClock()
         self._copying = COPYING_ROWS + len(ladders.price) // SLOTS_A_ROW  # rows that take longer than a copy
         self._forward = settled(forward, ladders, columns, 0, 0, 0, hopeful)
+        self._taken = settled(mark_taken, ladders, 0, 0, False, 0, 0)
         self._shown = shown_of(ladders)
         self._views: dict[int, LadderView] = {}  # made at one instant, before anything else was read or taken
         self._viewed = (start, position)
@@ -189,13 +190,14 @@ class RecordedFeed:
         """Take shares out of what we show, because a report says that they are ours; `side` is the order's."""
         now = self._clock.now()
         self._read(now)
-        _mark_taken(self.ladders, book, side, price, size)
+        taken = book.index, book.mirror, side == Side.BUY, price, size
+        self._taken(self.ladders, *taken)
         self._views.clear()
         if self._scout is not None and self._question is not None:
             self._catch_up(self._question, now)
             self._before = None
-            _mark_taken(self._scout.ladders, book, side, price, size)
-            mark_all(self._scout.watch)
+            self._taken(self._scout.ladders, *taken)
+            self._question.mark_all(self._scout.watch)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -245,6 +247,7 @@ class RecordedFeed:
                 settled(scout_rows, scout.ladders, self._columns, *watched, 0, 0, 0, room),
                 settled(open_already, scout.ladders, *watched, 0, 0, room),
                 settled(largest_size, scout.ladders, arrays, 0, 0, limits, room),
+                settled(mark_all, scout.watch),
             )
         wanted = {basket.id for basket in baskets}
         question.armed[:] = [basket.id in wanted for basket in question.baskets]
@@ -302,21 +305,3 @@ class RecordedFeed:
             edge_gross=Cash(int(gross)),
             exact=bool(exact),
         )
-
-
-def _mark_taken(ladders: Ladders, book: Book, side: int, price: int, size: int) -> None:
-    """Mark shares of a level as ours, and of the level that shows them on the market's other recorded book."""
-    home, flip = int(ladders.book[book.index]["home"]), bool(ladders.book[book.index]["flip"])
-    array = 1 if (side == Side.BUY) != flip else 0  # a buyer's shares stood among the asks
-    at = MICRO - price if flip else price
-    _take_level(ladders, home, array, at, size)
-    twin = int(book.mirror if home == book.index else book.index)
-    if not ladders.book[twin]["flip"]:
-        _take_level(ladders, twin, 1 - array, MICRO - at, size)
-
-
-def _take_level(ladders: Ladders, book: int, side: int, price: int, size: int) -> None:
-    slot = int(slot_of(ladders, book, price))
-    if slot >= 0:
-        level = ladders.level[side, slot]
-        level["taken"] = min(int(level["size"]), int(level["taken"]) + size)

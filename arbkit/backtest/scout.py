@@ -9,11 +9,12 @@ import numpy as np
 
 from arbkit.backtest.loop import END
 from arbkit.books.edge import top_edge
-from arbkit.books.ladder import I64, NEVER, Ladders, apply_row, copied
+from arbkit.books.ladder import ASK, BID, I64, NEVER, Ladders, apply_row, copied
 from arbkit.books.meta import LAST
+from arbkit.books.ruler import slot_of
 from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from, sleeps, wakes
 from arbkit.core.compiled import compiled, inlined
-from arbkit.core.units import NS_PER_S
+from arbkit.core.units import MICRO, NS_PER_S
 
 REARM_NS = NS_PER_S  # a basket that opens again within it continues its episode (design, section 2)
 
@@ -36,6 +37,26 @@ def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-u
         if meta & LAST:
             message = i
     return i
+
+
+@compiled
+def mark_taken(ladders, book, mirror, buys, price, size):  # type: ignore[no-untyped-def]
+    """Mark shares of a level as ours, and of the level that shows them on the market's other recorded book."""
+    home, flip = ladders.book[book].home, ladders.book[book].flip == 1
+    side = ASK if buys != flip else BID  # a buyer's shares stood among the asks
+    at = MICRO - price if flip else price
+    _take_level(ladders, home, side, at, size)
+    twin = mirror if home == book else book
+    if ladders.book[twin].flip == 0:
+        _take_level(ladders, twin, 1 - side, MICRO - at, size)
+
+
+@inlined
+def _take_level(ladders, book, side, price, size):  # type: ignore[no-untyped-def]
+    slot = slot_of(ladders, book, price)
+    if slot >= 0:
+        level = ladders.level[side, slot]
+        ladders.level[side, slot].taken = min(level.size, level.taken + size)
 
 
 class Episodes(NamedTuple):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from arbkit.books.gate import NAMES, health_code
-from arbkit.books.ladder import ASK, BID, I64, Ladders
+from arbkit.books.ladder import ASK, BID, I64, Ladders, deepest
 from arbkit.core.compiled import compiled
 from arbkit.core.grid import Grid
 from arbkit.core.model import Book, Health, Level
@@ -42,12 +42,19 @@ class LadderView:
 
 
 _new: Any = tuple.__new__  # makes a Level in a third of the time that Level(...) takes
-Shown = Callable[[Ladders, int, int, int, I64], tuple[int, int, int]]
+
+
+class Shown(NamedTuple):
+    """How compiled code is asked what a book shows, and where it writes that."""
+
+    ask: Callable[[Ladders, int, int, int, I64], tuple[int, int, int, int]]
+    room: I64
 
 
 def shown_of(ladders: Ladders) -> Shown:
     """Return what `ladder_view` takes as `shown` for these ladders: the types of their arrays are asked for here."""
-    return settled(_shown, ladders, 0, 0, 0, np.empty((2, 1, 3), np.int64))
+    room = np.empty((2, deepest(ladders), 3), np.int64)
+    return Shown(settled(_shown, ladders, 0, 0, 0, room), room)
 
 
 def ladder_view(
@@ -58,11 +65,9 @@ def ladder_view(
     The book of a market of which only the other outcome is recorded is read off that one: bids are its asks, prices
     one dollar minus its prices. `grid` and `fees` are those in force for this outcome now.
     """
-    home = ladders.book[int(ladders.book[book.index]["home"])]
-    room = np.empty((2, int(home["end"] - home["first"]), 3), np.int64)
-    n_bids, n_asks, code = (shown or shown_of(ladders))(ladders, book.index, now, max_silence, room)
-    at, bids, asks = int(home["seen"]), room[BID, :n_bids].copy(), room[ASK, :n_asks].copy()
-    return LadderView(book, NAMES[code], grid, fees, at, bids, asks)
+    ask, room = shown or shown_of(ladders)
+    n_bids, n_asks, code, at = ask(ladders, book.index, now, max_silence, room)
+    return LadderView(book, NAMES[code], grid, fees, at, room[BID, :n_bids].copy(), room[ASK, :n_asks].copy())
 
 
 def _levels(rows: I64) -> list[Level]:
@@ -71,9 +76,9 @@ def _levels(rows: I64) -> list[Level]:
 
 @compiled
 def _shown(ladders, book, now, max_silence, room):  # type: ignore[no-untyped-def]
-    """Fill `room` with both sides of a book; return how many rows of bids and of asks, and the code of its health."""
-    bids = _standing(ladders, book, BID, room[BID])
-    return bids, _standing(ladders, book, ASK, room[ASK]), health_code(ladders, book, now, max_silence)
+    """Fill `room` with both sides of a book; return how many rows of bids and of asks, its health's code, its last ns."""
+    bids, asks = _standing(ladders, book, BID, room[BID]), _standing(ladders, book, ASK, room[ASK])
+    return bids, asks, health_code(ladders, book, now, max_silence), ladders.book[ladders.book[book].home].seen
 
 
 @compiled
