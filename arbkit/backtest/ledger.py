@@ -19,8 +19,8 @@ def rule_at(fees: FeesByBook | None, book: Book, at: int) -> FeeRule | None:
     """Return the fee rule of a book at `at` ns, which both outcomes of a market share; None: fees are not known."""
     if fees is None:
         return None
-    found = fees.get(book.index, fees.get(book.mirror))
-    if found is None:
+    found = fees.get(book.index)
+    if found is None and (found := fees.get(book.mirror)) is None:
         raise DataError(f"no fee rule for {book.name}: its fills could not be charged")
     if isinstance(found, FeeRule):
         return found

@@ -202,7 +202,7 @@ class Matcher:
         else:
             need = order.size if order.tif is TimeInForce.FOK else 0
             taken = self._take(home, flip, side, limit if yields else bound, order.size, need, at)
-        left = order.size - sum(match.size for match in taken)
+        left = order.size - sum([match.size for match in taken])
         gone: tuple[str, ...] = ()
         if yields and (taken or order.tif is not TimeInForce.FOK):
             last = MICRO - taken[-1].price if taken and flip else taken[-1].price if taken else limit

@@ -191,10 +191,10 @@ class SimulatedVenue:
         self._hear_payouts()  # of what is held after these fills
         report = structs.replace(word, fills=tuple(record.heard[: len(word.fills)]), at=now)
         final = report.status in TERMINAL
-        left = 0 if final else order.size - sum(fill.size for fill in record.heard)
+        left = 0 if final else order.size - sum([fill.size for fill in record.heard])
         ours = self._desk.records.get(order.client_id) is record  # not the answer to a key used for two orders
         if ours and not any([known.status in TERMINAL for known in record.reports]):  # noqa: C419 - in half the time
-            self._known.reserve(order, left, rule_at(self._fees, order.book, now))
+            self._known.reserve(order, left, rule_at(self._fees, order.book, now) if left else None)
             record.reports.append(report)
         for news in record.waiting:
             if not news.done():

@@ -60,7 +60,7 @@ class Record:
     @property
     def left(self) -> int:
         """Shares not matched; a match that failed afterwards does not bring its shares back to the book."""
-        return self.order.size - sum(fill.size for fill in self.fills)
+        return self.order.size - sum([fill.size for fill in self.fills])
 
 
 class VenueDesk:
@@ -237,7 +237,7 @@ class VenueDesk:
 
     def _reserve(self, record: Record, at: int) -> None:
         left = 0 if record.status in TERMINAL else record.left
-        self.ledger.reserve(record.order, left, rule_at(self._fees, record.order.book, at))
+        self.ledger.reserve(record.order, left, rule_at(self._fees, record.order.book, at) if left else None)
 
 
 def _same(a: Order, b: Order) -> bool:

@@ -66,7 +66,7 @@ class Market:
 
     def grid_at(self, ns: int) -> Grid:
         """Return the price grid in force at a time; raise DataError when it is unknown."""
-        return _in_force(self.need("grids"), ns)  # type: ignore[no-any-return]
+        return _in_force(self.grids or self.need("grids"), ns)  # type: ignore[no-any-return]
 
     def fee_rule_at(self, ns: int) -> str | None:
         """Return the name of the fee rule in force at a time, or None when nothing is known."""
@@ -75,7 +75,7 @@ class Market:
 
 def _in_force(history: tuple[tuple[int, Any], ...], ns: int) -> Any:
     found = history[0][1]
-    for since, value in history:
+    for since, value in history[1:]:
         if since <= ns:
             found = value
     return found
@@ -372,12 +372,14 @@ class Order(Struct, frozen=True, gc=False):
 
     @property
     def remaining(self) -> Size:
-        return Size(max(0, self.size - self.filled))
+        left = self.size - self.filled
+        return Size(left) if left > 0 else Size(0)
 
     @property
     def excess(self) -> Size:
         """Shares beyond what was asked for: a venue that broke its word."""
-        return Size(max(0, self.filled - self.size))
+        more = self.filled - self.size
+        return Size(more) if more > 0 else Size(0)
 
     def moved(self, status: OrderStatus, reason: str = "") -> Order:
         """Return the order in another status; an illegal change is an InvariantViolation."""

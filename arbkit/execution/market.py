@@ -36,16 +36,20 @@ def sell_cap(worst: int, room: Price | None, grid: Grid, terms: Terms) -> Price:
     return grid.ceil(max(0, worst - (slip if room is None else min(slip, room))))
 
 
+_CAP = {Side.BUY: buy_cap, Side.SELL: sell_cap}
+
+
 def caps(trade: MultiLegTrade, grids: Sequence[Grid], terms: Terms) -> tuple[Price, ...]:
     """Return the cap of every leg, from the prices and the net edge at decision."""
     room = budget(trade.opportunity.edge, trade.size, len(trade.legs), terms)
-    cap = {Side.BUY: buy_cap, Side.SELL: sell_cap}
-    return tuple(cap[leg.side](leg.worst, room, grid, terms) for leg, grid in zip(trade.legs, grids, strict=True))
+    legs = zip(trade.legs, grids, strict=True)
+    return tuple([_CAP[leg.side](leg.worst, room, grid, terms) for leg, grid in legs])
 
 
 def worst_costs(trade: MultiLegTrade, views: Sequence[BookView], limits: Sequence[int]) -> tuple[Cash, ...]:
     """Return what each leg costs at most: all of it at its cap, the taker fee included."""
-    return tuple(
+    costs = [
         Cash(cost(limit, leg.size) + view.fees.order_fee([(limit, leg.size)], maker=False))
         for leg, view, limit in zip(trade.legs, views, limits, strict=True)
-    )
+    ]
+    return tuple(costs)

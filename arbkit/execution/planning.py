@@ -95,7 +95,7 @@ def decided(
     if reason := unfit(basket) or unhealthy(views):
         return trade, reason
     room = terms.max_exposure if max_exposure is None else max_exposure
-    size = min([trade.size, terms.max_size, *(depth(view.asks()) for view in views)]) // basket.lot * basket.lot
+    size = min([trade.size, terms.max_size, *[depth(view.asks()) for view in views]]) // basket.lot * basket.lot
     while size >= basket.min_size:
         quote = basket_quote(views, basket, size)
         if quote is None:  # never of a size that every book holds
@@ -116,11 +116,11 @@ def _at(trade: MultiLegTrade, quote: BasketQuote) -> MultiLegTrade:
         opportunity = structs.replace(
             opportunity, size=quote.size, edge=quote.edge, edge_gross=quote.edge_gross, exact=exact
         )
-    legs = tuple(
+    legs = [
         structs.replace(leg, size=quote.size, decision_cost=of.cost, worst=of.worst, exact=of.exact)
         for leg, of in zip(trade.legs, quote.legs, strict=True)
-    )
-    return structs.replace(trade, opportunity=opportunity, legs=legs)
+    ]
+    return structs.replace(trade, opportunity=opportunity, legs=tuple(legs))
 
 
 def _too_small(basket: Basket, size: int) -> str:

@@ -83,6 +83,8 @@ class FeeRule:
     def order_fee(self, fills: Sequence[tuple[int, int]], *, maker: bool, sell: bool = False) -> Cash:
         """Return the fee of one order filled at these (price, size) pairs, in this order, as the venue books it."""
         if not self.balance_precision:
+            if not (self.maker_rate_ppm if maker else self.taker_rate_ppm):
+                return Cash(0)
             return Cash(sum([self.trade_fee(price, size, maker=maker) for price, size in fills]))
         order = OrderFees(self)
         return Cash(sum(order.fill(price, size, maker, sell=sell) for price, size in fills))

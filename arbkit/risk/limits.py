@@ -313,8 +313,9 @@ class RiskManager:
                 priced = refusal.limit in ("min_price", "max_price")
                 yield refusal if priced else replace(refusal, largest=fitting(trade, refusal.value, refusal.bound))
         used, own = self._max_exposure - self.exposure_room(), exposure(costs)
-        dearest = max(trade.legs, key=lambda leg: costs[leg.index])
-        if refusal := over("max_exposure", used + own, self._max_exposure, leg=dearest):
+        if refusal := over("max_exposure", used + own, self._max_exposure):
+            dearest = max(trade.legs, key=lambda leg: costs[leg.index])
+            refusal = replace(refusal, leg=leg_name(dearest))
             fits = self.largest_allowed(costs, trade.size, trade.opportunity.basket.lot)
             yield replace(refusal, largest=legal(trade, fits))
         if refusal := over("max_trade_capital", sum(costs), self._bounds["max_trade_capital"]):

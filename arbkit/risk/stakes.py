@@ -35,12 +35,12 @@ def larger(one: Stake, other: Stake) -> Stake:
 
 def intended(trade: MultiLegTrade, costs: Sequence[int]) -> tuple[Stake, ...]:
     """Return what a trade may come to hold, leg by leg: its size at these costs."""
-    return tuple(Stake(_place(trade, leg), leg.size, of) for leg, of in zip(trade.legs, costs, strict=True))
+    return tuple([Stake(_place(trade, leg), leg.size, of) for leg, of in zip(trade.legs, costs, strict=True)])
 
 
 def taken(trade: MultiLegTrade) -> tuple[Stake, ...]:
     """Return what a trade holds, leg by leg, at what it paid for it and did not get back; never below nothing."""
-    return tuple(Stake(_place(trade, leg), leg.held, max(0, _paid(leg))) for leg in trade.legs if leg.held > 0)
+    return tuple([Stake(_place(trade, leg), leg.held, max(0, _paid(leg))) for leg in trade.legs if leg.held > 0])
 
 
 def _place(trade: MultiLegTrade, leg: TradeLeg) -> Place:

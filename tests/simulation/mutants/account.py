@@ -113,9 +113,9 @@ ACCOUNT = (
         "an_unknown_order_is_released",
         "it timed out and a person has seen it: its reservation is free again",
         (
-            "    return all(order.is_final and order.is_settled for leg in trade.legs for order in leg.orders)\n",
+            "    return all([order.is_final and order.is_settled for leg in trade.legs for order in leg.orders])",
             "    orders = [order for leg in trade.legs for order in leg.orders]\n"
-            "    return all((order.is_final or order.status.value == 'unknown') and order.is_settled for order in orders)\n",
+            "    return all((order.is_final or order.status.value == 'unknown') and order.is_settled for order in orders)",
         ),
         (
             '        self._record.note("trade.acknowledged", trade_id)\n',
