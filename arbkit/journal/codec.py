@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -93,6 +93,14 @@ def link(before: bytes, body: bytes) -> bytes:
 def genesis(account: str, environment: str, created: str) -> bytes:
     """Return what stands before the first record, so that records cannot be moved to another account's journal."""
     return hashlib.sha256(_encoder.encode([account, environment, created])).digest()
+
+
+def digest(facts: Iterable[Fact]) -> str:
+    """Return the sha256 over facts in order, a line each."""
+    found = hashlib.sha256()
+    for fact in facts:
+        found.update(encode(fact) + b"\n")
+    return found.hexdigest()
 
 
 def _is_plain(values: Collection[object], depth: int) -> bool:
