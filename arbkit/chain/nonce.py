@@ -36,11 +36,11 @@ class NonceOwner:
         self.seen = max(self.seen, count)
 
     def hear_all(self, counts: Sequence[int]) -> None:
-        """Take note of what several nodes say, so far as two of them do.
+        """Take note of what several nodes say, so far as most of them do.
 
         One that makes numbers up would have all up to its own filled, at our cost; one too low costs a rebuild.
         """
-        self.hear(sorted(counts)[-2:][0])
+        self.hear(vouched(counts))
 
     def hold(self, nonce: int, key: str) -> None:
         """Keep a number that was given out before a restart. Raises InvariantViolation when another key has it."""
@@ -77,6 +77,11 @@ class NonceOwner:
     def holes(self, mined: int, most: int | None = None) -> tuple[int, ...]:
         """Return the free numbers between the chain's count of mined ones, as of now, and the highest held."""
         return holes(mined, self._held, most)
+
+
+def vouched(counts: Sequence[int]) -> int:
+    """Return how many numbers are used, or more, according to more than half of the nodes that said something."""
+    return sorted(counts)[(len(counts) - 1) // 2]
 
 
 def holes(mined: int, held: Iterable[int], most: int | None = None) -> tuple[int, ...]:

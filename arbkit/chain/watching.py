@@ -12,7 +12,7 @@ from typing import Any
 
 from arbkit.chain.gas import SELF_TRANSFER_GAS, GasFees, GasPriceManager, Urgency
 from arbkit.chain.node import Node
-from arbkit.chain.nonce import NonceOwner
+from arbkit.chain.nonce import NonceOwner, vouched
 from arbkit.chain.outbox import Outbox
 from arbkit.chain.reverts import reason_of
 from arbkit.core.errors import CallRefused, ChainUnavailable, ConfigError, FeeAboveCap
@@ -74,7 +74,7 @@ class Watch:
     async def look_at_all(self) -> None:
         """Look at everything that is open and do what is due. Raises ChainUnavailable, CallRefused, JournalError."""
         final = await self.final_height()
-        mined = number(await self._node.read("eth_getTransactionCount", self._out.account, "latest"))
+        mined = await self._used("latest")
         for one in self._out.open:
             await self._look(one, mined, final)
         await self._fill_holes(mined)
@@ -152,8 +152,7 @@ class Watch:
 
     async def _doubt(self, one: Transaction, final: int) -> None:
         """A number is used and no receipt is ours: somebody else's, or a node that lags. Only what is final decides."""
-        counts = await self._node.read_all("eth_getTransactionCount", self._out.account, hex(final))
-        used = min(number(count) for count in counts)  # they count the same blocks: who says less is not overheard
+        used = await self._used(hex(final))
         sending = self._out.sending(one)
         if one.nonce >= used:
             sending.misses = 0
@@ -169,6 +168,11 @@ class Watch:
             ended = self._out.note_end(one, "transaction.displaced", why=why)
             if self._on_final is not None:
                 self._on_final(ended)
+
+    async def _used(self, tag: str) -> int:
+        """Return how many numbers of the account are used as of a block: one node's word stops and moves nothing."""
+        counts = await self._node.read_all("eth_getTransactionCount", self._out.account, tag)
+        return vouched([number(count) for count in counts])
 
     async def _nurse(self, one: Transaction, *, is_first: bool) -> None:
         """Do what a pending transaction needs: more money, a way out, or the same bytes once more."""

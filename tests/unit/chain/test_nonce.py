@@ -35,8 +35,10 @@ def test_a_node_that_lags_does_not_bring_a_number_back(owner: NonceOwner) -> Non
     assert [owner.take("a"), owner.take("b")] == [7, 8]
 
 
-@pytest.mark.parametrize(("counts", "next_one"), [([7], 7), ([7, 9_000], 7), ([9_000, 7, 8], 8), ([7, 7, 3], 7)])
-def test_of_what_several_nodes_say_the_number_counts_that_two_vouch_for(
+@pytest.mark.parametrize(
+    ("counts", "next_one"), [([7], 7), ([7, 9_000], 7), ([9_000, 7, 8], 8), ([7, 7, 3], 7), ([9, 9, 7, 7], 7)]
+)
+def test_of_what_several_nodes_say_the_number_counts_that_most_vouch_for(
     owner: NonceOwner, counts: list[int], next_one: int
 ) -> None:
     owner.hear_all(counts)

@@ -533,13 +533,63 @@ def test_fault_C3_a_number_that_one_node_of_several_makes_up_is_neither_taken_no
         submitted = asyncio.ensure_future(rig.made("a"))
         while not rig.facts("sent"):  # noqa: ASYNC110 - blocks come by the clock
             await asyncio.sleep(0.01)
-        rig.chain.base = lambda number: (900 if number < 20 else 30) * GWEI  # it waits for so long that it is doubted
+        rig.chain.base = lambda number: (900 if number < 20 else 30) * GWEI  # it waits for long
         assert (await submitted).fate is Fate.DONE
         assert (await rig.made("b")).fate is Fate.DONE
 
     rig.run(main())
-    assert [fact.get("nonce") for fact in rig.journal.facts if fact.fact == "transaction.signed"] == [0, 1]
+    signed = [fact.get("nonce") for fact in rig.journal.facts if fact.fact == "transaction.signed"]
+    assert list(dict.fromkeys(signed)) == [0, 1]
     assert set(rig.chain.effects().values()) == {1}
+
+
+def counted_by(rig: ChainRig, *lies: int | None) -> None:
+    """Let the account's numbers be counted by so many nodes, None for an honest one; the first is the fastest."""
+    honest = rig.chain.read
+
+    async def all_say(method: str, *params: Any) -> list[Any]:
+        answer = await honest(method, *params)
+        if method != "eth_getTransactionCount":
+            return [answer]
+        return [answer if lie is None else hex(lie) for lie in lies]
+
+    async def first_says(method: str, *params: Any) -> Any:
+        return (await all_say(method, *params))[0]
+
+    rig.chain.read, rig.chain.read_all = first_says, all_say  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("lies", [(5_000, None), (5_000, None, None), (0, None, None)])
+def test_fault_C3_what_fell_out_of_all_pools_is_sent_again_whatever_the_fastest_node_makes_up(
+    lies: tuple[int | None, ...],
+) -> None:
+    rig = ChainRig()
+    rig.chain.foreign_waits()
+    rig.chain.mine()
+    counted_by(rig, *lies)
+
+    async def main() -> None:
+        submitted = asyncio.ensure_future(rig.made("a"))
+        while not rig.facts("sent"):  # noqa: ASYNC110 - blocks come by the clock
+            await asyncio.sleep(0.01)
+        rig.chain.pool.clear()
+        assert (await asyncio.wait_for(submitted, 120)).fate is Fate.DONE
+
+    rig.run(main())
+    assert effects(rig, "a") == [1]
+    assert rig.facts("signed") == ["transaction.signed"]
+
+
+def test_fault_C3_a_number_that_others_took_for_good_is_given_up_though_one_node_of_three_denies_it() -> None:
+    rig = ChainRig()
+
+    async def main() -> Transaction:
+        await rig.desk.submit(call("a"))
+        rig.chain.use_number()
+        counted_by(rig, 0, None, None)
+        return await asyncio.wait_for(rig.desk.wait(call("a").key), 120)
+
+    assert rig.run(main()).fate is Fate.DISPLACED
 
 
 def test_fault_C9_a_call_that_would_revert_is_refused_with_the_contracts_reason() -> None:
