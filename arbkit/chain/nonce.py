@@ -15,7 +15,7 @@ class NonceOwner:
 
     Other processes and wallets can use the account all the same: what the chain says is listened to, and the numbers
     they took are never given out. `seen` is the highest count of mined numbers ever heard; it does not go back when a
-    node lags or blocks are taken back.
+    node lags or blocks are taken back. `gone` is how many are used for good by what we know ourselves.
     """
 
     def __init__(self, chain_id: int, account: str) -> None:
@@ -25,6 +25,7 @@ class NonceOwner:
         self._name = (chain_id, account)
         _OWNED.add(self._name)
         self.seen = 0
+        self.gone = 0
         self._held: dict[int, str] = {}
 
     def close(self) -> None:
@@ -65,6 +66,7 @@ class NonceOwner:
         """Forget a number whose end is final."""
         self._held.pop(nonce, None)
         self.hear(nonce + 1)
+        self.gone = max(self.gone, nonce + 1)
 
     def give_back(self, nonce: int) -> None:
         """Take back a number under which nothing was signed."""

@@ -65,6 +65,9 @@ class Outbox:
         self.account = signer.address
         self._sending: dict[str, _Sending] = {}
         self._said: dict[tuple[str, str], None] = {}  # (key, fact) of what is told once
+        for one in book.closed.values():
+            if one.account == self.account:
+                owner.release(one.nonce)
         for one in book.of(self.account):
             owner.hold(one.nonce, one.key)
 

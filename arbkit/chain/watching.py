@@ -74,7 +74,7 @@ class Watch:
     async def look_at_all(self) -> None:
         """Look at everything that is open and do what is due. Raises ChainUnavailable, CallRefused, JournalError."""
         final = await self.final_height()
-        mined = await self._used("latest")
+        mined = max(await self._used("latest"), self._owner.gone)  # of two nodes one may deny what we saw end
         for one in self._out.open:
             await self._look(one, mined, final)
         await self._fill_holes(mined)

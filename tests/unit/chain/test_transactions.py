@@ -580,6 +580,23 @@ def test_fault_C3_what_fell_out_of_all_pools_is_sent_again_whatever_the_fastest_
     assert rig.facts("signed") == ["transaction.signed"]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_fault_C3_one_node_of_two_that_denies_all_numbers_gives_out_none_of_ours_again(restarts: bool) -> None:
+    rig = ChainRig()
+
+    async def main() -> list[Transaction]:
+        await rig.made("a")
+        counted_by(rig, 0, None)
+        if restarts:
+            await rig.restart().start()
+        await asyncio.wait_for(rig.made("b"), 120)
+        return [await asyncio.wait_for(rig.made(name), 120) for name in "cd"]
+
+    assert [one.nonce for one in rig.run(main())] == [2, 3]
+    assert rig.chain.count() == 4
+    assert effects(rig, *"abcd") == [1] * 4
+
+
 def test_fault_C3_a_number_that_others_took_for_good_is_given_up_though_one_node_of_three_denies_it() -> None:
     rig = ChainRig()
 
