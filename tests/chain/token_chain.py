@@ -25,8 +25,9 @@ from arbkit.history.markets import market_table
 from arbkit.integration import ArbitrageExecutionEngine, replayed_checkpoint
 from arbkit.journal.fold import fold, named_books
 from arbkit.journal.memory import MemoryJournal
-from arbkit.settlement.contracts import ERC20_APPROVE, SET_APPROVAL
+from arbkit.settlement.contracts import ERC20_APPROVE, SET_APPROVAL, SPLIT
 from arbkit.settlement.intents import COLLATERAL, NegRiskMarket
+from arbkit.settlement.positions import Condition
 from arbkit.wiring.polygon import capital_on_polygon
 from tests.builders import replace
 from tests.chain.fake_chain import GWEI, FakeChain
@@ -35,6 +36,7 @@ from tests.rig import a_market
 from tests.unit.settlement.fake_tokens import DIRECT, FakeTokens
 
 CONDITION = DIRECT.condition(b"\x01" * 32)
+WRAPPED = Condition.of(CONDITION.id, "0x" + "3a" * 20)  # the same question as a neg-risk market's: other tokens
 MARKET, YES, NO = "alpha:m", "alpha:m:yes", "alpha:m:no"
 TOKENS = {YES: CONDITION.yes, NO: CONDITION.no}
 # An event of three markets of which one comes true, and a hundredth of a conversion for its operator.
@@ -59,6 +61,7 @@ class TokenChain(FakeChain):
         self.given: list[tuple[int, int, int]] = []  # block, token, change: what others' transactions did
         self.payouts: dict[bytes, tuple[int, int]] = {}
         self.market: NegRiskMarket | None = None
+        self.wrapped: dict[bytes, Condition] = {}  # of neg-risk markets, by condition
         self.answers = self._answer
         self.fails = self._reason
 
@@ -68,7 +71,7 @@ class TokenChain(FakeChain):
 
     def _world(self, height: int) -> tuple[FakeTokens, defaultdict[int, int]]:
         tokens = FakeTokens(DIRECT, market=self.market)
-        tokens.payouts = self.payouts
+        tokens.payouts, tokens.wrapped = self.payouts, self.wrapped
         have: defaultdict[int, int] = defaultdict(int, {COLLATERAL: self.opening})
         for block in self.blocks[: height + 1]:
             for at, token, change in self.given:
@@ -115,8 +118,10 @@ class TokenChain(FakeChain):
 
 
 def _call(to: str, data: bytes) -> Call:
-    approves = data[:4] in [keccak(text=signature)[:4] for signature in (ERC20_APPROVE, SET_APPROVAL)]
-    return Call("", to, data, Work.APPROVE if approves else Work.OTHER)
+    work = Work.OTHER
+    for signature, meant in ((ERC20_APPROVE, Work.APPROVE), (SET_APPROVAL, Work.APPROVE), (SPLIT, Work.SPLIT)):
+        work = meant if data[:4] == keccak(text=signature)[:4] else work
+    return Call("", to, data, work)
 
 
 class TokenVenue(MockPlatform):
@@ -169,6 +174,12 @@ class Cycle:
         (self.basket,) = baskets(self.table, (Kind.COMPLEMENT,))
         self.venue.set_book(YES, bids=[("0.38", "200")], asks=[("0.40", "100")])
         self.venue.set_book(NO, bids=[("0.53", "200")], asks=[("0.55", "100")])
+
+    def neg_risk(self) -> None:
+        """Make the market one of neg-risk, before anything is held: all that moves capital goes through the adapter."""
+        self.markets = {MARKET: WRAPPED}
+        self.chain.wrapped = {WRAPPED.id: WRAPPED}
+        self.venue.tokens = {YES: WRAPPED.yes, NO: WRAPPED.no}
 
     def _open(self, table: Any) -> None:
         self.table = table

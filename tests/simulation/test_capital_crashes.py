@@ -27,11 +27,13 @@ from arbkit.core.units import MICRO, Size
 from arbkit.integration import ArbitrageExecutionEngine
 from arbkit.journal.memory import Fact, MemoryJournal
 from arbkit.wiring.polygon import transactions_of
-from tests.chain.token_chain import CONDITION, EVENT_MARKETS, KEEPS, NO, PAYS, YES, Cycle
+from tests.chain.token_chain import CONDITION, EVENT_MARKETS, KEEPS, NO, PAYS, YES, Cycle, TokenChain
 from tests.figures import Reached
 from tests.rig import START
+from tests.unit.settlement.fake_tokens import DIRECT
 
 WORLDS = int(os.environ.get("ARBKIT_CAPITAL_WORLDS", "30"))
+STRIDE = int(os.environ.get("ARBKIT_CAPITAL_STRIDE", "3"))  # of the beats at which neg-risk worlds die: 1 takes all
 CRASHES = 4  # at most, in one world
 ENOUGH_S = 900.0  # of quiet, for everything to end
 
@@ -283,9 +285,29 @@ def test_fault_P2_a_process_that_is_killed_anywhere_in_the_capital_cycle_doubles
     assert len(sold) > WORLDS // 2
 
 
-def killed_at(locks: Path, work: str, takes: int, beat: int, next_beat: int) -> MortalCycle:
-    """Run a world of a calm chain in which the first process dies at one beat, and the second one at another."""
+def lied_to(chain: TokenChain, lie: int) -> None:
+    """Let one of the chain's two nodes make up how many numbers of the account are used."""
+    honest = chain.read_all
+
+    async def both(method: str, *params: object) -> list[Any]:
+        first, second = await honest(method, *params)
+        return [hex(lie), second] if method == "eth_getTransactionCount" else [first, second]
+
+    chain.read_all = both  # type: ignore[method-assign]
+
+
+def killed_at(
+    locks: Path, work: str, takes: int, beat: int, next_beat: int, *, neg_risk: bool = False, lie: int | None = None
+) -> MortalCycle:
+    """Run a world of a calm chain in which the first process dies at one beat, and the second one at another.
+
+    With `lie` one of two nodes says of every number of the account that so many are used.
+    """
     cycle = MortalCycle(locks, beat, takes)
+    if neg_risk:
+        cycle.neg_risk()
+    if lie is not None:
+        lied_to(cycle.chain, lie)
     if work == "sell":
         bid_for(cycle)
 
@@ -318,3 +340,22 @@ def test_fault_P2_at_whatever_beat_a_process_dies_what_its_approvals_and_calls_c
         without += calls == ["approve"]  # the split was given up, and its approval had been paid
     assert approved > 20
     assert (without > 3) == (work == "sell")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("work", "most"), [("sell", 6), ("buy", 3)])
+@pytest.mark.parametrize("lie", [None, 10**6, 0], ids=["honest", "made up", "denied"])
+def test_fault_P2_a_neg_risk_markets_capital_survives_a_death_at_any_beat_and_one_lying_node(
+    tmp_path: Path, work: str, most: int, lie: int | None
+) -> None:
+    through: Counter[str] = Counter()
+    for beat in itertools.count(1, STRIDE):
+        cycle = killed_at(tmp_path, work, 0, beat, 6 + beat % 7, neg_risk=True, lie=lie)
+        if not cycle.deaths:
+            break
+        signed = [fact for fact in cycle.shared if fact.fact == "transaction.signed"]
+        through.update(str(fact.get("to")) for fact in signed if fact.get("work") != Work.APPROVE)
+        assert {fact.get("nonce") for fact in signed} == set(range(len({fact.key for fact in signed})))
+        assert all(fact.get("as_expected") for fact in cycle.shared if fact.fact == "capital.done")
+    assert set(through) == {DIRECT.neg_risk_adapter}
+    assert through.total() > most
