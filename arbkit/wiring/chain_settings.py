@@ -93,12 +93,11 @@ class ChainSettings:
             raise ConfigError("chain.approves: must be true or false")
         if self.environment == "live" and self.contracts != POLYMARKET:
             raise ConfigError("chain.contracts: live has Polymarket's contracts and no others")
-        theirs = self.contracts.conditional_tokens.lower() == POLYMARKET.conditional_tokens.lower()
-        if self.environment == "demo" and self.chain_id == POLYGON and theirs:
+        if self.environment == "demo" and self.chain_id == POLYGON and (theirs := _polymarkets(self.contracts)):
             # A signature names chain and contract, not the node: one that is passed on by this machine's would count.
             raise ConfigError(
-                f"chain.chain_id: {POLYGON} with Polymarket's contracts is Polygon, where all that a demo signs is good "
-                "too: give the demo's node another number, or state its contracts in chain.contracts"
+                f"chain.chain_id: {POLYGON} with Polymarket's contracts ({', '.join(theirs)}) is Polygon, where all that "
+                "a demo signs is good too: give the demo's node another number, or state others in chain.contracts"
             )
 
     def _check_endpoints(self) -> None:
@@ -232,6 +231,13 @@ def _reference(where: str, text: object) -> KeyReference:
         return KeyReference.parse(text)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _polymarkets(contracts: Contracts) -> list[str]:
+    """Return the names of those contracts that a call could be signed for and that are Polymarket's own."""
+    known = {POLYMARKET.conditional_tokens, POLYMARKET.collateral, *POLYMARKET.spenders}
+    called = ("conditional_tokens", "collateral", "operator", "neg_risk_adapter")
+    return [name for name in called if getattr(contracts, name).lower() in {one.lower() for one in known}]
 
 
 def _contracts(stated: Mapping[str, Any]) -> Contracts:

@@ -262,14 +262,17 @@ def test_fault_G5_a_chain_of_another_environment_than_venues_or_engine_is_refuse
 
 def test_a_demo_signs_nothing_that_polygon_would_take_from_whoever_passes_it_on(tmp_path: Path) -> None:
     polygon = DEMO.replace("31337", "137")
-    theirs = "\n".join(
-        f'{name} = "{getattr(POLYMARKET, name).lower()}"' for name in ("conditional_tokens", "collateral", "operator")
-    )
-    says = "chain.chain_id: 137 with Polymarket's contracts is Polygon"
-    assert says in refusal(tmp_path, demo(polygon))
-    assert says in refusal(tmp_path, demo(f"{polygon}[chain.contracts]\n{theirs}\n"))
-    ours = theirs.replace(POLYMARKET.conditional_tokens.lower(), US)
-    assert read_settings(written(tmp_path, demo(f"{polygon}[chain.contracts]\n{ours}\n"))).chain is not None
+    says = "chain.chain_id: 137 with Polymarket's contracts"
+    assert f"{says} (conditional_tokens, collateral, operator, neg_risk_adapter) is" in refusal(tmp_path, demo(polygon))
+    ours = dict.fromkeys(("conditional_tokens", "collateral", "operator"), US)
+
+    def stating(**contracts: str) -> str:
+        lines = [f'{name} = "{value}"' for name, value in (ours | contracts).items()]
+        return demo(f"{polygon}[chain.contracts]\n" + "\n".join(lines) + "\n")
+
+    for name in (*ours, "neg_risk_adapter"):  # one is enough: a split takes real money by the operator alone
+        assert f"{says} ({name}) is Polygon" in refusal(tmp_path, stating(**{name: getattr(POLYMARKET, name).lower()}))
+    assert read_settings(written(tmp_path, stating())).chain is not None
 
 
 class Kept(MemoryJournal):
