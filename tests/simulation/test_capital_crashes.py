@@ -25,6 +25,7 @@ from arbkit.core.model import Outcome
 from arbkit.core.transaction import Fate, Work
 from arbkit.core.units import MICRO, Size
 from arbkit.integration import ArbitrageExecutionEngine
+from arbkit.journal.codec import decode_block
 from arbkit.journal.memory import Fact, MemoryJournal
 from arbkit.wiring.polygon import transactions_of
 from tests.chain.token_chain import CONDITION, EVENT_MARKETS, KEEPS, NO, PAYS, YES, Cycle, TokenChain
@@ -79,11 +80,11 @@ class Life:
 class Handle(MemoryJournal):
     """A process's hand on the journal that all of them share."""
 
-    def __init__(self, facts: list[Fact], life: Life) -> None:
+    def __init__(self, bodies: list[bytes], life: Life) -> None:
         super().__init__()
-        self._facts = facts
+        self._bodies = bodies
         self._life = life
-        self.kept = len(facts)
+        self.kept = len(bodies)
 
     def append(self, at: int, fact: str, key: str, **data: object) -> None:
         if self._life.over.is_set():
@@ -93,7 +94,7 @@ class Handle(MemoryJournal):
 
     async def durable(self, *, reducing: bool = False) -> None:
         self._life.beat("before a flush")
-        self.kept = len(self._facts)
+        self.kept = len(self._bodies)
         self._life.beat("after a flush")
 
 
@@ -122,13 +123,18 @@ class MortalCycle(Cycle):
 
     def __init__(self, locks: Path, seed: int, takes: int = 0) -> None:
         super().__init__(locks, seed, takes)
-        self.shared: list[Fact] = []
+        self.bodies: list[bytes] = []
         self.whole_chain: Any = self.chain
         self.deaths: Counter[str] = Counter()
 
+    @property
+    def shared(self) -> tuple[Fact, ...]:
+        """The facts that all processes share."""
+        return tuple(decode_block(1, self.bodies))
+
     @asynccontextmanager
     async def living(self, life: Life, terms: Any) -> AsyncIterator[ArbitrageExecutionEngine]:
-        self.journal = Handle(self.shared, life)
+        self.journal = Handle(self.bodies, life)
         self.chain = Mortal(self.whole_chain, life, "send")  # type: ignore[assignment]
         try:
             async with self.account(terms) as capital:
@@ -170,7 +176,7 @@ class MortalCycle(Cycle):
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
             assert isinstance(handle, Handle)
-            del self.shared[self.random.randint(min(handle.kept, len(self.shared)), len(self.shared)) :]
+            del self.bodies[self.random.randint(min(handle.kept, len(self.bodies)), len(self.bodies)) :]
             self.deaths[life.died_at.partition(" ")[0] + " " + life.died_at.split()[-1]] += 1
         died.cancel()
         await asyncio.gather(died, return_exceptions=True)
