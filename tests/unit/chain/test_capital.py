@@ -460,6 +460,14 @@ def split(turn: int, dollars: int) -> CapitalIntent:
     return CapitalIntent(Work.SPLIT, "t", MARKET, Size(dollars * MICRO), Size(dollars * MICRO), turn)
 
 
+async def mined_not_final(cycle: Cycle, capital: Any, intent: CapitalIntent) -> asyncio.Future[Any]:
+    """Ask for a split, and return what it comes to once it is in a block."""
+    asked = asyncio.ensure_future(capital.settle(intent))
+    while not [fact for fact in cycle.facts("transaction.mined") if fact.key.startswith("split:")]:  # noqa: ASYNC110 - blocks come by the clock
+        await asyncio.sleep(0.1)
+    return asked
+
+
 @pytest.mark.parametrize("dollars", [400, 401])
 def test_a_split_that_is_mined_and_not_final_is_counted_once_beside_the_next(tmp_path: Path, dollars: int) -> None:
     """Of 1,000 dollars it took 600: the balance shows it from its block on."""
@@ -467,9 +475,7 @@ def test_a_split_that_is_mined_and_not_final_is_counted_once_beside_the_next(tmp
 
     async def main() -> Any:
         async with cycle.chain.mining(), cycle.account() as capital:
-            first = asyncio.ensure_future(capital.settle(split(0, 600)))
-            while not [fact for fact in cycle.facts("transaction.mined") if fact.key.startswith("split:")]:  # noqa: ASYNC110 - blocks come by the clock
-                await asyncio.sleep(0.1)
+            first = await mined_not_final(cycle, capital, split(0, 600))
             second = await capital.settle(split(1, dollars))
             assert (await first).fate is Fate.DONE
             return second
@@ -487,9 +493,7 @@ def test_a_split_that_a_reorganisation_took_back_unnoticed_still_counts_beside_t
 
     async def main() -> Any:
         async with cycle.chain.mining(), cycle.account() as capital:
-            first = asyncio.ensure_future(capital.settle(split(0, 600)))
-            while not [fact for fact in cycle.facts("transaction.mined") if fact.key.startswith("split:")]:  # noqa: ASYNC110 - blocks come by the clock
-                await asyncio.sleep(0.1)
+            first = await mined_not_final(cycle, capital, split(0, 600))
             second = asyncio.ensure_future(capital.settle(split(1, 600)))
             await asyncio.sleep(capital.pause_s / 2 - 0.01)
             cycle.chain.reorganise(2, back_to_pool=True)  # and before the next look the second is judged

@@ -169,20 +169,24 @@ def test_a_conversion_whose_approval_fails_is_refused_at_its_cost_and_a_merge_be
     assert (merged.fate, merged.gas_paid) == (Fate.DONE, 10**15)
 
 
+class NoSplits(FakeTokens):
+    """Sends approvals and no split, while there is a reason."""
+
+    why: Exception | None = None
+
+    async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
+        if self.why is not None and calls[0].work is Work.SPLIT:
+            raise self.why
+        return await super().execute(calls)
+
+
 def test_an_approval_before_a_split_that_could_not_be_sent_is_paid_by_that_split_and_spared_to_the_next() -> None:
-    class Dear(FakeTokens):
-        too_dear = True
-
-        async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
-            if self.too_dear and calls[0].work is Work.SPLIT:
-                raise FeeAboveCap("gas is above its cap", 2, 1)
-            return await super().execute(calls)
-
-    tokens = Dear(DIRECT, 50 * MICRO)
+    tokens = NoSplits(DIRECT, 50 * MICRO)
+    tokens.why = FeeAboveCap("gas is above its cap", 2, 1)
     desk = SettlementDesk(tokens, DIRECT)
     with pytest.raises(FeeAboveCap):
         virtual(desk.settle([intent(Work.SPLIT)]))
-    tokens.too_dear = False
+    tokens.why = None
     paid = [virtual(desk.settle([intent(Work.SPLIT, turn=turn)]))[0].gas_paid for turn in (1, 2)]
     assert paid == [10**15, 2 * 10**15]  # the second of these needed an approval of its own
     first = virtual(tokens.paid_for(intent(Work.SPLIT).key))
@@ -190,19 +194,12 @@ def test_an_approval_before_a_split_that_could_not_be_sent_is_paid_by_that_split
 
 
 def test_an_approval_that_another_split_used_up_is_given_again_and_charged_too() -> None:
-    class Silent(FakeTokens):
-        silent = True
-
-        async def execute(self, calls: Sequence[Call]) -> tuple[CallResult, ...]:
-            if self.silent and calls[0].work is Work.SPLIT:
-                raise ChainUnavailable("no node answers")
-            return await super().execute(calls)
-
-    tokens = Silent(DIRECT, 50 * MICRO)
+    tokens = NoSplits(DIRECT, 50 * MICRO)
+    tokens.why = ChainUnavailable("no node answers")
     desk = SettlementDesk(tokens, DIRECT)
     with pytest.raises(ChainUnavailable):
         virtual(desk.settle([intent(Work.SPLIT)]))
-    tokens.silent = False
+    tokens.why = None
     (other,) = virtual(desk.settle([intent(Work.SPLIT, B)]))
     (again,) = virtual(desk.settle([intent(Work.SPLIT)]))
     assert [other.fate, again.fate] == [Fate.DONE, Fate.DONE]
