@@ -30,7 +30,13 @@ from tests.rig import a_market
 TAKE = "transferFrom(address,address,uint256)"
 DELIVER = "safeTransferFrom(address,address,uint256,uint256,bytes)"
 MARKET, YES, NO = "alpha:m", "alpha:m:yes", "alpha:m:no"
-CONFIG = ExecutionConfig(max_slippage=0.0, reconcile_s=0.3, hedge_retry_s=0.05, resolve_alarm_s=60.0)
+CONFIG = ExecutionConfig(
+    max_slippage=0.0,
+    reconcile_s=0.3,
+    hedge_retry_s=0.05,
+    resolve_alarm_s=60.0,
+    max_loop_lag_s=5.0,  # a busy machine holds the loop up: not what is tested here
+)
 PAYS = LockTerms(yearly=10**9)  # a dollar earns a thousand a year: every merge pays
 KEEPS = LockTerms(yearly=0, redeemed_for_us=True)  # none does
 
