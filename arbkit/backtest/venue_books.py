@@ -25,7 +25,7 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, NEVER, Ladders, Records, apply_row, copied, copy_of, set_level
+from arbkit.books.ladder import I64, LEVEL, NEVER, Ladders, apply_row, copied, set_level
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -64,9 +64,10 @@ ORDER = np.dtype(
     ]
 )
 MATCH = np.dtype([("order", np.int64), ("price", np.int64), ("size", np.int64), ("row", np.int64), ("model", np.int64)])
-# What matching needs to know of one level besides.
-TRACE = np.dtype(
+# What matching needs to know of a level besides, in the same place: of many books only what is read together is near.
+TRACED = np.dtype(
     [
+        *LEVEL.descr,
         ("set_by", np.int64),  # row of the tape that last set it, -1: none
         ("drop", np.int64),  # what it fell by and no print has explained yet
         ("drop_at", np.int64),  # ns of the last such fall
@@ -75,22 +76,21 @@ TRACE = np.dtype(
 
 
 class VenueBooks(NamedTuple):
-    """Ladders in the venue's time and what matching needs to know of each level. Axes as in `Ladders`."""
+    """Ladders in the venue's time, whose levels also hold what matching needs to know of each."""
 
-    ladders: Ladders
-    trace: Records  # [2, slots] of TRACE
+    ladders: Ladders  # its levels of TRACED
     twin: I64  # [books] the other recorded book of the same market, -1: none
 
 
 def opened(ladders: Ladders, twin: I64) -> VenueBooks:
     """Return the venue's view of books of which nothing is known yet."""
-    nothing = np.array((-1, 0, NEVER), TRACE)
-    return VenueBooks(ladders, np.full(ladders.level.shape, nothing), twin)
+    nothing = np.array((0, 0, 0, -1, 0, NEVER), TRACED)
+    return VenueBooks(ladders._replace(level=np.full(ladders.level.shape, nothing)), twin)
 
 
 def forked(books: VenueBooks) -> VenueBooks:
     """Return an independent copy."""
-    return VenueBooks(copied(books.ladders), copy_of(books.trace), books.twin)
+    return books._replace(ladders=copied(books.ladders))
 
 
 @compiled
@@ -115,7 +115,7 @@ def take(books, book, side, limit, want, need, prices, sizes, rows, models):  # 
         level = ladders.level[side, slot]
         there = level.size - level.taken
         if there > 0:
-            prices[n], rows[n] = price, books.trace[side, slot].set_by
+            prices[n], rows[n] = price, level.set_by
             sizes[n] = min(there, want - total)
             models[n] = WALK_BOUND if level.low else WALK
             total += sizes[n]
@@ -150,9 +150,9 @@ def unexplained(books, book, side, price, at):  # type: ignore[no-untyped-def]
     slot = slot_of(ladders, book, price)
     if slot < 0:
         return np.int64(0), 0, np.int64(0), np.int64(NEVER)
-    level, trace = ladders.level[side, slot], books.trace[side, slot]
-    fell = trace.drop if at - trace.drop_at <= EXPLAIN_NS else np.int64(0)
-    return level.size, level.low, fell, trace.drop_at
+    level = ladders.level[side, slot]
+    fell = level.drop if at - level.drop_at <= EXPLAIN_NS else np.int64(0)
+    return level.size, level.low, fell, level.drop_at
 
 
 @compiled
@@ -228,8 +228,8 @@ def _explain(books, book, side, price, volume):  # type: ignore[no-untyped-def]
     ladders = books.ladders
     slot = slot_of(ladders, book, price)
     if slot >= 0:
-        trace = books.trace[side, slot]
-        trace.drop = max(0, trace.drop - volume)
+        level = ladders.level[side, slot]
+        level.drop = max(0, level.drop - volume)
 
 
 @inlined
@@ -357,18 +357,18 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
             side = ((meta & SIDE_MASK) >> SIDE_SHIFT) - SIDE_BID
             slot = slot_used(ladders, book, price)
             one, cell = np.uint64(side), np.uint64(slot)
-            level, trace = ladders.level[one, cell], books.trace[one, cell]
+            level = ladders.level[one, cell]
             before, bound = level.size, level.low
             set_level(ladders, book, side, slot, size, (meta & LOWER) >> LOWER_SHIFT, row, hopeful)
-            its.seen, ladders.alive[np.uint64(its.stream)], trace.set_by = at, at, row
+            its.seen, ladders.alive[np.uint64(its.stream)], level.set_by = at, at, row
             if its.known == 0:
                 continue
             falls = (size < before) | (bound != 0)  # half of them do: a choice of values, not a branch
             fell = FAR if bound else before - size  # of a lower bound nobody knows by how much it fell
-            known, since = trace.drop, trace.drop_at
+            known, since = level.drop, level.drop_at
             grown = min(FAR, (known if at - since <= EXPLAIN_NS else 0) + fell)
-            trace.drop = grown if falls else known
-            trace.drop_at = at if falls else since
+            level.drop = grown if falls else known
+            level.drop_at = at if falls else since
             n = _queues(books, orders, ours, at, row, book, side, slot, before, rule, matches) if ours else 0
         elif (meta & KIND_MASK == KIND_PRINT) & (ours == 0):
             its.seen, its.lag, ladders.alive[np.uint64(its.stream)] = at, 0, at
