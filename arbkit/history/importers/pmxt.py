@@ -8,7 +8,8 @@ arrive together and stand far apart in the file. `asset_id` is the key that mark
 A `book` is whole: it is written as its difference to what is known. Changes state new totals and the bests after
 them, which correct the book as far as they prove anything (see `proven`); a book without a whole one yet is known
 from its first change on. An hour that is missing between two files is a gap: no change is applied across it, and all
-books are unknown until something is said of them anew.
+books are unknown until something is said of them anew. Two files of one hour, or any that overlap by more than
+messages overtake each other, are no recording.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from arbkit.books import meta as m
+from arbkit.core.errors import DataError
 from arbkit.core.units import MICRO, NS_PER_S
 from arbkit.history.importers import parquet
 from arbkit.history.importers.base import Batch, BookIndex, MessageWriter, Source, snap_price, snap_size
@@ -90,6 +92,8 @@ def _hours(sources: Sequence[Source], index: BookIndex, quality: QualityLog) -> 
     before: int | None = None
     for source in sorted(sources, key=lambda each: (hour_of(each.stem) or 0, each.stem)):
         log, hour = quality.file(source.name), hour_of(source.stem)
+        if hour is not None and hour == before:
+            raise DataError(f"{source.path}: another file is of the same hour, {_utc(hour)}: which one is meant?")
         if hour is not None and before is not None and hour > before + HOUR_NS:
             log.figures[HOURS] = (hour - before) // HOUR_NS - 1
             log.note(f"no file of the hour before: every book is unknown from {_utc(before + HOUR_NS)} on")
@@ -98,7 +102,11 @@ def _hours(sources: Sequence[Source], index: BookIndex, quality: QualityLog) -> 
         with TimeSorter(ROW, STRETCH_NS) as sorter:
             for rows in _rows(source, index, books, log):
                 sorter.add(rows)
+            started = False
             for rows in sorter.ordered():
+                if not started:  # what overlaps the file before would be told again, at the end of it
+                    log.stamped(int(rows["recv"][0]), out.now)
+                    started = True
                 yield from _replayed(rows, out, books)
     books.finish()
     yield out.take()

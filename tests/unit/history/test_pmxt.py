@@ -195,6 +195,17 @@ def test_no_change_is_applied_across_a_missing_hour(tmp_path: Path) -> None:
     assert state.asks == (Level(420_000, 10_000, exact=False),)  # it is told that it stands, not how much
 
 
+def test_an_hour_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Told again, its totals would stand at the last stamp of the first telling."""
+    rows = [whole(0, {"0.40": "10"}, {"0.60": "10"}), change(100_000, "BUY", "0.42", "7", "0.42", "0.60")]
+    files = [written(tmp_path / f"{name}{stem()}.parquet", rows) for name in ("", "copy_of_")]
+    with pytest.raises(DataError, match="another file is of the same hour, 2026-05-28T20:00:00 UTC"):
+        import_recording(files, tmp_path / "tape")
+    files[1] = files[1].rename(tmp_path / f"{stem()} (1).parquet")  # as a browser calls it: its name tells no hour
+    with pytest.raises(DataError, match="a stamp lies 100 s before the one above it"):
+        import_recording(files, tmp_path / "tape")
+
+
 def test_hours_that_follow_each_other_leave_no_gap_whatever_the_order_they_are_given_in(tmp_path: Path) -> None:
     tape = imported(tmp_path, [change(3_600_000, "BUY", "0.40", "90", "0.40", "0.42")], [BOOK], at=(1, 0))
     assert tape.quality.measures.gaps == 0
