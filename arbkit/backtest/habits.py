@@ -255,6 +255,11 @@ class Gate:
                 return OrderRejected(f"{what} venue: {_WINDOW_SAYS[what]}", cause, (stop - at) / NS_PER_S)
         return None
 
+    def closed_to_takers(self, at: int) -> str:
+        """Return why an order that is to take at `at` ns does not, whatever was said when it arrived; empty: it may."""
+        what = next((what for what in _WINDOW_SAYS if self._within(what, at)), "")
+        return f"{what} venue: {_WINDOW_SAYS[what]}" if what else ""
+
     def cancel(self, at: int) -> VenueUnavailable | None:
         """Return why a cancel that arrives at `at` ns is turned away, or None."""
         return self._away(at, self._cancels)

@@ -153,6 +153,8 @@ class VenueDesk:
         record.held, record.reason = False, ""
         if 0 < self._habits.ends_ns(record.order) <= at:
             self._end(record, OrderStatus.EXPIRED, EXPIRED)
+        elif closed := self._gate.closed_to_takers(at):
+            self._end(record, OrderStatus.CANCELLED, closed)
         else:
             self._match(record, at)
         if record.status is OrderStatus.REJECTED:

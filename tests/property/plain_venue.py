@@ -199,6 +199,8 @@ class PlainVenue:
         known.held, known.reason = False, ""
         if known.order.tif is TimeInForce.GTD and at >= self.over(known.order):
             known.status, known.reason = "expired", "expired"
+        elif closed := [kind for kind in ("down", "cancel-only", "post-only") if self.window(at, kind)]:
+            known.status, known.reason = "cancelled", closed[0]
         else:
             self.match(known, at)
         if known.status == "rejected":

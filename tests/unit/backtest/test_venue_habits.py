@@ -121,6 +121,21 @@ def test_a_market_that_closes_during_a_hold_cancels_the_order() -> None:
     run(here, main)
 
 
+@pytest.mark.parametrize("what", ["down", "cancel-only", "post-only"])
+def test_a_window_that_begins_during_a_hold_cancels_the_order(what: str) -> None:
+    """It arrives at 50 ms and would be matched at 300: nobody takes from a venue that has closed to takers at 200."""
+    here = world(book(), Habits(hold_ms=250, windows=(Window(what, ms(200), ms(5_000)),)))
+
+    async def main() -> None:
+        taker = order(here, "a", Side.BUY, 52, 4)
+        await here.venues["venue"].submit(taker)
+        heard = [report async for report in here.venues["venue"].reports(taker)][-1]
+        assert (heard.status, heard.fills, heard.reason.split(":")[0]) == (OrderStatus.CANCELLED, (), f"{what} venue")
+        assert await here.venues["venue"].balance() == 10_000 * MICRO
+
+    run(here, main)
+
+
 # -- windows, rates, least value -----------------------------------------------------------------------------
 
 
