@@ -33,22 +33,23 @@ class Resolution(NamedTuple):
 
 @once
 def resolutions(tape: Tape) -> tuple[Resolution, ...]:
-    """Return what each book of a resolved market pays, a mirror view what is left of a dollar, in the venue's order.
+    """Return what each book of a resolved market pays, in the venue's order.
+
+    A book that no row speaks of, be it a mirror view or recorded, pays what the other outcome leaves of a dollar.
 
     As the row says; where the market table knows it for void (`resolution`), its rule says it: `refund` pays back
     what was paid, `last_price` what the market was last traded at before (the row's payout, if it never was).
     """
-    rows, found = np.flatnonzero((tape.rows.meta & KIND_MASK) == KIND_RESOLUTION), dict[int, Resolution]()
-    at = tape.venue_time
+    rows, at = np.flatnonzero((tape.rows.meta & KIND_MASK) == KIND_RESOLUTION), tape.venue_time
+    said, follows = dict[int, Resolution](), dict[int, Resolution]()
     for row in rows[np.argsort(at[rows], kind="stable")].tolist():
         book, payout = tape.markets.books[tape.rows.book[row]], int(tape.rows.price[row])
-        mirror = tape.markets.books[book.mirror]
         if book.market.resolution == "void" and book.market.void == "last_price":
             payout = _last_price(tape, row, payout)
         refund = book.market.resolution == "void" and book.market.void == "refund"
-        for index, pays in ((book.index, payout), *(() if mirror.recorded else ((mirror.index, MICRO - payout),))):
+        for found, index, pays in ((said, book.index, payout), (follows, book.mirror, MICRO - payout)):
             found.setdefault(index, Resolution(int(at[row]), index, Price(REFUND if refund else pays)))
-    return tuple(sorted(found.values()))
+    return tuple(sorted((follows | said).values()))
 
 
 def _last_price(tape: Tape, row: int, otherwise: int) -> int:

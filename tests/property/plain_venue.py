@@ -290,6 +290,7 @@ class PlainVenue:
             return
         wait = round(self.habits.pays_s * SECOND)
         traded: dict[int, int] = {}  # last price of a market, in YES
+        spoken = {number for _, _, number, code, _, _ in self.matcher.rows if code & 15 == 7}
         for row_at, _, number, code, price, _ in self.matcher.rows:
             if code & 15 == 2:
                 traded[number // 2] = MICRO - price if number % 2 else price
@@ -299,7 +300,7 @@ class PlainVenue:
                     pays = MICRO - traded[number // 2] if number % 2 else traded[number // 2]
                 back = market.resolution == "void" and market.void == "refund"
                 self.resolved.setdefault(number, "back" if back else pays)
-                if not self.tape.markets.books[number ^ 1].recorded:
+                if number ^ 1 not in spoken:
                     self.resolved.setdefault(number ^ 1, "back" if back else MICRO - pays)
         for book, payout in self.resolved.items():
             held = self.held.get(book, 0)

@@ -338,6 +338,26 @@ def test_a_resolved_market_pays_what_was_held_of_both_outcomes(payout: int, yes:
     run(here, main)
 
 
+@pytest.mark.parametrize("told", [(0,), (1,), (0, 1)])
+def test_both_recorded_books_of_a_market_pay_whichever_of_them_says_that_it_is_resolved(told: tuple[int, ...]) -> None:
+    """NO wins: the row may stand on the YES book alone, at nothing, on the NO book alone, at a dollar, or on both."""
+    levels = ([(48, 10)], [(52, 10)])
+    builder = TapeBuilder(both=True).snapshot(0, *levels).snapshot(0, *levels, book=1)
+    for number in told:
+        builder.resolution(700, 100 * number, book=number)
+    here = world(builder, Habits(pays_s=0))
+
+    async def main() -> None:
+        venue = here.venues["venue"]
+        await venue.submit(order(here, "a", Side.BUY, 52, 4))
+        await venue.submit(order(here, "b", Side.BUY, 52, 3, outcome=1))
+        await asyncio.sleep(1)
+        assert await venue.positions() == {}
+        assert await venue.balance() == 10_000 * MICRO - 7 * cents(52) + 3 * MICRO
+
+    run(here, main)
+
+
 def test_shares_that_settle_after_the_resolution_are_paid_then() -> None:
     here = world(book().resolution(700, 100), Habits(pays_s=0, settle_s=3))
 
