@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from arbkit.analysis.progress import Bar
 from arbkit.backtest.scan import ScanResult, sample_tape, scan_tape
 from arbkit.backtest.scenario import Scenario
-from arbkit.backtest.tape_views import printing
+from arbkit.backtest.tape_views import fee_rows, printing
 from arbkit.core.config import ExecutionConfig
 from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.model import Basket, Book
@@ -62,6 +62,7 @@ class Question:
         start, end = int(self.tape.rows.ts_recv[0]), int(self.tape.rows.ts_recv[-1])
         books: dict[int, Book] = {leg.index: leg for basket in self.baskets for leg in basket.legs}
         try:
+            _refuse_fee_rows(self.tape, books.values())
             return {i: history_for(book.market, start, end, self.scenario.assume_fees) for i, book in books.items()}
         except DataError:
             if self.edge == "net" or self.scenario.assume_fees is not None:
@@ -132,6 +133,16 @@ class Question:
             "assumed_fields": ", ".join(sorted({f for b in self.baskets for f in b.assumed})) or "none",
         }
         return found
+
+
+def _refuse_fee_rows(tape: Tape, books: Iterable[Book]) -> None:
+    """Raise DataError where a row puts another fee rule in force: nobody would charge it."""
+    said = fee_rows(tape)
+    for number in sorted({number for book in books for number in (book.index, book.mirror)} & said.keys()):
+        raise DataError(
+            f"net figures are refused: row {said[number]} puts another fee rule in force for "
+            f"{tape.markets.books[number].name}, which is not read from rows: state it in markets.toml, dated"
+        )
 
 
 def _every(study: str) -> int:

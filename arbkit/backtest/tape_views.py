@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from arbkit.books.ladder import I64, Ladders, copied, fresh
-from arbkit.books.meta import KIND_MASK, KIND_PRINT
+from arbkit.books.meta import KIND_FEE, KIND_MASK, KIND_PRINT
 from arbkit.books.ruler import stray
 from arbkit.books.watch import Columns, read_only
 from arbkit.core.errors import DataError
@@ -78,6 +78,17 @@ def printing(tape: Tape) -> frozenset[str]:
     """Return the venues whose trades are on the tape."""
     books = np.unique(tape.rows.book[(tape.rows.meta & KIND_MASK) == KIND_PRINT])
     return frozenset(tape.markets.books[book].venue for book in books.tolist())
+
+
+@once
+def fee_rows(tape: Tape) -> dict[int, int]:
+    """Return the first row of each book, by number, that puts a fee rule in force."""
+    found: dict[int, int] = {}
+    for first in range(0, len(tape), PIECE):
+        said = (tape.rows.meta[first : first + PIECE] & KIND_MASK) == KIND_FEE
+        for row in (first + np.flatnonzero(said)).tolist():
+            found.setdefault(int(tape.rows.book[row]), row)
+    return found
 
 
 def unknown_books(tape: Tape) -> Ladders:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,6 +22,7 @@ import arbkit as ak
 from arbkit.analysis import progress, results, runs
 from arbkit.analysis import question as question_module
 from arbkit.analysis.question import ask
+from arbkit.books.meta import KIND_FEE, KIND_LEVEL, SIDE_BID, meta
 from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.model import Basket, MarketTable
 from arbkit.core.units import NS_PER_S
@@ -268,6 +270,18 @@ def test_unknown_fees_refuse_net_and_leave_gross_with_its_reason(feeless: Tape) 
     assert "fees are not known here" in str(made)
     assert str(made.modelled["fees"]).startswith("unknown: nothing net can be told")
     assert made.trades["pnl"].isna().all()
+
+
+def test_rows_that_change_the_fee_rule_refuse_net_and_leave_gross(tape: Tape) -> None:
+    """Nothing charges what such a row says: figures with the rule from before would be called net."""
+    rows = {name: np.array(column) for name, column in tape.rows._asdict().items()}
+    at = int(np.flatnonzero(rows["meta"] == meta(KIND_LEVEL, SIDE_BID))[0])
+    rows["meta"][at], rows["size"][at] = meta(KIND_FEE), 0
+    changed = Tape.from_columns(tape.markets, **rows, clocks=tape.clocks, synthetic=True)
+    found = ak.baskets(changed)
+    with pytest.raises(DataError, match=f"net figures are refused: row {at} puts another fee rule in force"):
+        ak.scan(changed, found)
+    assert len(ak.scan(changed, found, edge="gross", min_edge=-0.01))
 
 
 def test_an_assumed_rule_is_printed_as_assumed(feeless: Tape) -> None:
