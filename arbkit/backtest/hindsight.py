@@ -66,10 +66,12 @@ class PlainBooks:
             self._closed.add(book)
 
     def standing(self, book: Book, worst: int) -> int:
-        """Return how many shares of an outcome are asked for at `worst` or less; none of a book unknown or closed."""
-        home = book.index if book.recorded else book.mirror
-        sides = self._sides.get(home)
-        if sides is None or home in self._closed:
+        """Return how many shares of an outcome are asked for at `worst` or less; none of a book unknown or closed.
+
+        A market is closed as soon as one of its two books says so.
+        """
+        sides = self._sides.get(book.index if book.recorded else book.mirror)
+        if sides is None or self._closed & {book.index, book.mirror}:
             return 0
         if book.recorded:
             return sum(size for price, size in sides[1].items() if price <= worst)

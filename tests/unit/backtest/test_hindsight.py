@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from arbkit.backtest.hindsight import Plan, look_back
+from arbkit.books import meta as m
 from arbkit.history.tape import Tape
 from tests.builders import ASK, TapeBuilder, a_market, a_table, cents, ms, shares
 
@@ -55,6 +56,15 @@ def test_what_the_venue_did_counts_by_its_own_clock_and_not_when_it_was_heard_of
     assert stood(told_late, (99, [(0, 5, 42)]), (100, [(0, 5, 42)])) == [True, False]
     one_clock = quiet().level(150, ASK, 42, 0, venue=100).mark(300).tape("recv")
     assert stood(one_clock, (149, [(0, 5, 42)]), (150, [(0, 5, 42)])) == [True, False]
+
+
+@pytest.mark.parametrize("said", [0, 1])
+def test_either_recorded_book_closes_the_market(said: int) -> None:
+    levels = ([(48, 10)], [(52, 10)])
+    tape = TapeBuilder(both=True).snapshot(0, *levels).snapshot(0, *levels, book=1)
+    paused = tape.status(100, m.PAUSED, book=said).status(200, m.OPEN, book=said).mark(300).tape()
+    both = [(0, 10, 52), (1, 10, 52)]
+    assert stood(paused, (50, both), *[(150, [leg]) for leg in both], (250, both)) == [True, False, False, True]
 
 
 def test_nothing_stands_before_the_first_look_nor_in_a_gap() -> None:
