@@ -159,7 +159,7 @@ def run_jobs(jobs: Sequence[Job], work: Work, store: Store, executor: Executor |
 
     A pool of our own that loses a process is replaced, as long as each gets something done; an executor that was
     passed in is left to its owner. Ctrl-C cancels what waits and returns what is done. The first error of a job
-    cancels the others and is raised.
+    cancels the others and is raised, as is ConfigError, before any work, where results cannot be kept.
     """
     results: dict[str, Columns] = {}
     wanted = {job.key: job for job in jobs}
@@ -174,6 +174,8 @@ def run_jobs(jobs: Sequence[Job], work: Work, store: Store, executor: Executor |
             results[key] = found
             progress(len(results), len(wanted))
     kept = len(results)
+    if kept < len(wanted):
+        store.ready()
     try:
         while left := {key: job for key, job in wanted.items() if key not in results}:
             before = len(results)

@@ -7,6 +7,7 @@ comes after, so that one that was cut off, edited or written by another version 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from arbkit.core.errors import DataError
+from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.files import written
 
 I64 = np.dtype("<i8")  # the same bytes on every machine
@@ -80,6 +81,15 @@ class Store:
             return Columns.unpacked(self._path(key).read_bytes())
         except (OSError, DataError):
             return None
+
+    def ready(self) -> None:
+        """Make the folder; raise ConfigError where nothing can be kept, before hours of work find it out."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ConfigError(f"{self.folder}: results cannot be kept there: {error.strerror}") from error
 
     def put(self, key: str, data: bytes) -> None:
         """Keep the packed result of a key."""

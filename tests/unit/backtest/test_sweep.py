@@ -189,6 +189,24 @@ def _never(job: Job) -> bytes:
     raise AssertionError(f"{job.key} was kept")
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Found out by the first result, it would throw that away."""
+    (tmp_path / "file").touch()
+    asked: list[Job] = []
+    with pytest.raises(ConfigError, match=r"file: results cannot be kept there: File exists"):
+        run_jobs(jobs(2), lambda job: _noted(asked, job), Store(tmp_path / "file"), AtOnce(), _told)
+    assert asked == []
+
+
+def _noted(asked: list[Job], job: Job) -> bytes:
+    asked.append(job)
+    return answered(job)
+
+
+def _told(done: int, total: int) -> None:
+    raise AssertionError(f"{done} of {total} points were done")
+
+
 def test_equal_points_are_done_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
