@@ -22,7 +22,7 @@ import numpy as np
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.model import Level, MarketTable
-from arbkit.core.units import MICRO, NS_PER_S, Price, Size
+from arbkit.core.units import FOREVER, MICRO, NS_PER_S, Price, Size
 from arbkit.history.markets import table_to_dict
 from arbkit.history.quality import QualityReport, measure
 
@@ -194,12 +194,16 @@ class Tape:
         """Return the rows with t0 <= ts_recv < t1 (ns) as a tape of its own.
 
         It opens, at t0, with the books that are known then: each in a message of its own (clear, levels, status,
-        price grid and fee rule in force, resolution), its venue stamp as far behind as that of its last row was. Ages start
-        anew: a book that had been silent before t0 looks fresh there.
+        price grid and fee rule in force, resolution), its venue stamp as far behind as that of its last row was, and
+        with two clocks no later than what the venue did to it by the rows that follow. Ages start anew: a book that
+        had been silent before t0 looks fresh there.
         """
         start, end = (int(i) for i in np.searchsorted(self.rows.ts_recv, (t0, max(t0, t1)), side="left"))
         head = self.rows.cut(slice(start))
-        opening = [row for book, at in self._recorded(head) for row in _opening(head, book, at, t0)]
+        first_done = self._first_done(start, end)
+        opening = [
+            row for book, at in self._recorded(head) for row in _opening(head, book, at, t0, int(first_done[book]))
+        ]
         columns = [np.array(column, dtype=np.int64) for column in zip(*opening, strict=True)] or [
             np.empty(0, dtype=np.int64) for _ in Rows._fields
         ]
@@ -210,6 +214,14 @@ class Tape:
             )
         )
         return Tape.trusted(self.markets, rows, self.clocks, self.source, self.licence, self.synthetic)
+
+    def _first_done(self, start: int, end: int) -> np.ndarray:
+        """Return per book the earliest stamp (ns) by which the venue orders the rows start..end; FOREVER without any."""
+        found = np.full(len(self.markets.books), FOREVER, dtype=np.int64)
+        for at in range(start, end, PIECE):
+            piece = slice(at, min(at + PIECE, end))
+            np.minimum.at(found, self.rows.book[piece], self.venue_time[piece])
+        return found
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a frame: UTC times, book names, float dollars and shares."""
@@ -402,8 +414,13 @@ def _state(head: Rows, at: np.ndarray) -> BookState:
     return BookState(True, bids, asks, seen)
 
 
-def _opening(head: Rows, book: int, at: np.ndarray, t0: int) -> list[tuple[int, int, int, int, int, int]]:
-    """Return the message that restates at t0 one book, whose rows stand at `at`; empty when nothing is in force."""
+def _opening(
+    head: Rows, book: int, at: np.ndarray, t0: int, first_done: int
+) -> list[tuple[int, int, int, int, int, int]]:
+    """Return the message that restates at t0 one book, whose rows stand at `at`; empty when nothing is in force.
+
+    The venue must not hear of it after `first_done` (ns): it would put back what has changed since.
+    """
     if not len(at):
         return []
     state = _state(head, at)
@@ -423,5 +440,5 @@ def _opening(head: Rows, book: int, at: np.ndarray, t0: int) -> list[tuple[int, 
             said.append((m.meta(kind, last=False), int(head.price[rows[-1]]), int(head.size[rows[-1]])))
     if said:
         said[-1] = (said[-1][0] | m.LAST, *said[-1][1:])
-    venue = t0 - int(head.ts_recv[at[-1]] - head.ts_venue[at[-1]])
+    venue = min(first_done, t0 - int(head.ts_recv[at[-1]] - head.ts_venue[at[-1]]))
     return [(t0, venue, book, code, price, size) for code, price, size in said]

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from arbkit.backtest.quotes import Quote, at_venue
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.model import Level
@@ -143,6 +144,22 @@ def test_a_slice_opens_with_every_known_book_in_a_message_of_its_own(tape: Tape)
     assert np.flatnonzero(opening.meta & m.LAST).tolist() == [4, 7]
     assert (ms(15) - opening.ts_venue).tolist() == [6_000_000] * 5 + [25_000_000] * 3  # as far behind as they were
     assert len(part) == len(opening.book) + 2
+
+
+def test_a_slice_puts_nothing_back_that_the_venue_has_changed_by_rows_that_are_on_their_way() -> None:
+    """Heard of 5 ms late, the best ask stood at 0.52 at 600 ms; it had gone at 572, which took 30 ms to arrive."""
+    whole = (
+        TapeBuilder()
+        .snapshot(0, [(48, 10)], [(52, 10)])
+        .level(100, BID, 47, 5, venue=95)
+        .level(602, ASK, 52, 0, venue=572)
+        .mark(900)
+        .tape()
+    )
+    part = whole.slice(ms(600), ms(1_000))
+    asked = [(ms(at), whole.markets.books[0]) for at in (572, 700, 900)]
+    assert at_venue(part, asked) == at_venue(whole, asked) == [Quote(cents(48), -1)] * 3
+    assert part.lag_max.tolist() == [28_000_000 + 2_000_000, 0]
 
 
 def test_a_slice_keeps_the_status_of_a_book_that_is_unknown(tape: Tape) -> None:
