@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.figures import FIGURE, Reached, lines
+from tests.tracing import Tracing
 
 # No deadline: the first example of a kernel pays for its compilation. In CI the same examples every time.
 settings.register_profile("arbkit", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -34,6 +35,10 @@ def reached(record_property: Callable[[str, object], None]) -> Reached:
         record_property(FIGURE, (what, measured, bound))
 
     return note
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Tracing())  # a plugin and not hooks of this file: notebooks lie outside its folder
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
