@@ -11,6 +11,7 @@ from tests.figures import Reached
 pytestmark = pytest.mark.chain
 
 
+@pytest.mark.no_cover
 async def test_our_round_trip_takes_at_most_half_of_what_web3_takes(start_anvil: Start, reached: Reached) -> None:
     node = start_anvil("--no-mining")
     runs = sorted([await round_trips(node.url, number=300) for _ in range(3)], key=lambda run: run.ratio)

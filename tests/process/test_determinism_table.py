@@ -13,6 +13,7 @@ from benchmarks.determinism import Row, journals, shown, table
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
+@pytest.mark.no_cover
 def test_chunks_processes_hash_seeds_and_executors_write_one_journal(tmp_path: Path) -> None:
     path = tmp_path / "tape"
     ak.synthetic_tape(SyntheticSpec(minutes=0.5, episodes=4, life_tail=8.0), 11).write(path)

@@ -54,6 +54,7 @@ def entries(cache: Path) -> int:
     return sum(1 for path in cache.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
+@pytest.mark.no_cover
 def test_a_worker_killed_in_mid_sweep_loses_nothing_and_the_table_is_that_of_the_local_pool(
     client: Any, tape: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_the_page_names_counts_and_no_place(figures: list[engine.Figures], tmp_p
 # -- beside other engines --------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "spec",
     [

@@ -69,6 +69,7 @@ def test_intervals_of_skewed_means_cover_the_truth_nearly_so_with_very_few_clust
     assert least <= of_a_mean(skewed, 1.0, k) <= 97
 
 
+@pytest.mark.no_cover
 def test_rare_losses_are_covered_from_forty_clusters_on_and_not_before():
     assert of_a_mean(rare_losses, 0.25, 10) < 85  # what is not in the sample cannot be resampled: said in the docstring
     assert 93 <= of_a_mean(rare_losses, 0.25, 40) <= 97.5

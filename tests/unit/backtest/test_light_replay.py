@@ -44,6 +44,7 @@ def mapped_kb() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_tape_is_read_and_replayed_and_a_worker_of_a_sweep_starts_without_pandas(long: Path, cached: bool) -> None:
     if not cached:
@@ -51,6 +52,7 @@ def test_a_tape_is_read_and_replayed_and_a_worker_of_a_sweep_starts_without_pand
     subprocess.run([sys.executable, "-c", LIGHT, long], check=True)
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_replay_gives_back_the_memory_of_the_mapped_rows_that_it_has_read(long: Path) -> None:
     tape = read_tape(long, verify=False)

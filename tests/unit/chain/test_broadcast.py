@@ -323,6 +323,7 @@ async def one_world(seed: int, told: Counter[str]) -> None:
     told["sent again"] += max(node.asked["eth_sendRawTransaction"] for node in nodes) > 1
 
 
+@pytest.mark.no_cover
 def test_in_1000_worlds_with_lost_replies_nothing_is_doubled_and_no_failure_is_false(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

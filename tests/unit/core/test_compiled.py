@@ -58,6 +58,7 @@ def answer(package: Path) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.no_cover
 def test_an_edited_callee_or_constant_of_another_file_is_compiled_anew(package: Path) -> None:
     cache = package / "cache"
     assert answer(package) == 111

@@ -551,6 +551,7 @@ def test_fault_F6_a_tape_of_another_version_is_refused(tmp_path: Path) -> None:
 # -- F7: files that are meant to hurt ----------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_fault_F7_a_gzip_that_unpacks_beyond_measure_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -576,6 +577,7 @@ def plain(table: pa.Table) -> Iterator[tuple[str, pa.DataType]]:
         yield field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("write", "small"), [(polymarket_rows, 1_500), (tickscope_rows, 750)])
 def test_fault_F7_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[int], list[object]], small: int
@@ -599,6 +601,7 @@ def test_fault_F7_memory_does_not_grow_with_the_file(
     assert peaks[2] < 1.3 * peaks[1], peaks
 
 
+@pytest.mark.no_cover
 def test_fault_F7_nothing_that_reads_files_can_unpickle_or_run_what_is_in_them(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     path.write_bytes(pickle.dumps({"rows": 1}))

@@ -111,6 +111,7 @@ def test_the_page_says_what_was_read_by_whom_and_whether_it_stayed_below_a_gigab
     assert said.rstrip().endswith("| 1,000 | 70 | **not kept** |")
 
 
+@pytest.mark.no_cover
 @linux
 def test_imports_are_measured_one_after_the_other_and_leave_nothing_behind(tmp_path: Path) -> None:
     said: list[str] = []
@@ -121,6 +122,7 @@ def test_imports_are_measured_one_after_the_other_and_leave_nothing_behind(tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.no_cover
 @linux
 @pytest.mark.parametrize(("format", "rows"), [("pmxt", 20_000), ("quotes", 40_000)])
 def test_the_benchmark_of_imports_makes_recordings_that_are_whole(tmp_path: Path, format: str, rows: int) -> None:

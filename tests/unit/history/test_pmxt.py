@@ -322,6 +322,7 @@ def test_the_books_are_those_of_a_plain_replay_in_order_of_receipt(
         assert {x.price: x.size // 1_000_000 for x in state.asks} == plain[token][1]
 
 
+@pytest.mark.no_cover
 def test_an_hour_of_more_books_than_sixteen_bits_count_is_a_tape_of_them_all(tmp_path: Path) -> None:
     tokens = [f"{i:05d}" for i in range(17_000)]  # each a market of its own, and a market is two books
     rows = [whole(i % 900, {"0.40": "5"}, {"0.42": str(i + 1)}, token) for i, token in enumerate(tokens)]

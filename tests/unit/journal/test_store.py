@@ -272,6 +272,7 @@ def test_fault_D4_what_is_before_the_damage_can_be_read_and_what_is_after_it_unp
     assert (rest[BLOCK + 4].fact, rest[BLOCK + 4].key) == ("record.damaged", str(BLOCK + 5))
 
 
+@pytest.mark.no_cover
 def test_fault_D4_every_flipped_bit_of_a_body_or_hash_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     written_journal(path, 3)
@@ -289,6 +290,7 @@ def test_fault_D4_every_flipped_bit_of_a_body_or_hash_is_noticed(tmp_path: Path)
     assert verify(path).meta.records == 3
 
 
+@pytest.mark.no_cover
 def test_fault_D4_every_flipped_byte_of_the_file_is_noticed_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     whole = written_journal(path, 30)
@@ -343,6 +345,7 @@ def crashed(path: Path) -> tuple[list[Any], list[tuple[int, int]]]:
     return list(read_journal(path)), durable
 
 
+@pytest.mark.no_cover
 def test_fault_D2_a_torn_tail_is_cut_at_the_last_whole_commit(tmp_path: Path) -> None:
     whole, durable = crashed(tmp_path / "a.journal")
     path = tmp_path / "crashed-a.journal"

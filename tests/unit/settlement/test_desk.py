@@ -317,6 +317,7 @@ def test_a_redeem_after_a_merge_in_one_block_takes_what_that_left() -> None:
     assert results[0].block == results[1].block
 
 
+@pytest.mark.no_cover
 def test_no_more_intents_are_remembered_than_a_block_can_be_held_against() -> None:
     tokens = FakeTokens(DIRECT, 3 * TEN)
     desk = SettlementDesk(tokens, DIRECT)
