@@ -53,8 +53,10 @@ install:
 demo: env  ## the whole way from a tape to a comparison, on shipped data
 	@$(BIN)/arbkit demo
 
+# Work is stolen from who has more left: handed out in shares that grow small, minutes of tests waited for one worker while
+# the other was idle. The notebooks are the longest, so they come first.
 test: env  ## every test and notebook, with the coverage gate
-	@$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=term:skip-covered --nbmake tests $(NOTEBOOKS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term:skip-covered --nbmake $(NOTEBOOKS) tests
 
 # A local node and the real contracts' bytecode, at the exact versions of package.json, into node_modules. No lock
 # file: it would hold a registry's addresses. No scripts: nothing that is installed here runs before it is asked to.
