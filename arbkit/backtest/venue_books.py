@@ -25,7 +25,7 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, LEVEL, NEVER, Ladders, apply_row, copied, set_level
+from arbkit.books.ladder import I64, LEVEL, NEVER, Ladders, apply_row, copied, copy_of, set_level
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -69,8 +69,10 @@ TRACED = np.dtype(
     [
         *LEVEL.descr,
         ("set_by", np.int64),  # row of the tape that last set it, -1: none
-        ("drop", np.int64),  # what it fell by and no print has explained yet
+        ("drop", np.int64),  # what it fell by since `since`, for EXPLAIN_NS at most, and no print has explained yet
         ("drop_at", np.int64),  # ns of the last such fall
+        ("since", np.int64),  # ns of the first such fall
+        ("older", np.int64),  # the same of the stretch before that one, where the falls went on
     ]
 )
 
@@ -84,8 +86,8 @@ class VenueBooks(NamedTuple):
 
 def opened(ladders: Ladders, twin: I64) -> VenueBooks:
     """Return the venue's view of books of which nothing is known yet."""
-    nothing = np.array((0, 0, 0, -1, 0, NEVER), TRACED)
-    return VenueBooks(ladders._replace(level=np.full(ladders.level.shape, nothing)), twin)
+    nothing = np.array((0, 0, 0, -1, 0, NEVER, NEVER, 0), TRACED)
+    return VenueBooks(ladders._replace(level=copy_of(np.full(ladders.level.shape, nothing))), twin)
 
 
 def forked(books: VenueBooks) -> VenueBooks:
@@ -145,13 +147,16 @@ def _take_twin(books, book, side, price, size):  # type: ignore[no-untyped-def]
 
 @compiled
 def unexplained(books, book, side, price, at):  # type: ignore[no-untyped-def]
-    """Return (total, 1 if a lower bound, recent fall no print has explained, its ns) of a level; zeros: not there."""
+    """Return (total, 1 if a lower bound, recent fall no print has explained, its ns) of a level; zeros: not there.
+
+    All that fell in the last EXPLAIN_NS is in it, and nothing that fell more than three of them ago.
+    """
     ladders = books.ladders
     slot = slot_of(ladders, book, price)
     if slot < 0:
         return np.int64(0), 0, np.int64(0), np.int64(NEVER)
     level = ladders.level[side, slot]
-    fell = level.drop if at - level.drop_at <= EXPLAIN_NS else np.int64(0)
+    fell = min(FAR, level.drop + level.older) if at - level.drop_at <= EXPLAIN_NS else np.int64(0)
     return level.size, level.low, fell, level.drop_at
 
 
@@ -229,7 +234,9 @@ def _explain(books, book, side, price, volume):  # type: ignore[no-untyped-def]
     slot = slot_of(ladders, book, price)
     if slot >= 0:
         level = ladders.level[side, slot]
+        left = max(0, volume - level.drop)
         level.drop = max(0, level.drop - volume)
+        level.older = max(0, level.older - left)
 
 
 @inlined
@@ -363,12 +370,16 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
             its.seen, ladders.alive[np.uint64(its.stream)], level.set_by = at, at, row
             if its.known == 0:
                 continue
-            falls = (size < before) | (bound != 0)  # half of them do: a choice of values, not a branch
-            fell = FAR if bound else before - size  # of a lower bound nobody knows by how much it fell
-            known, since = level.drop, level.drop_at
-            grown = min(FAR, (known if at - since <= EXPLAIN_NS else 0) + fell)
-            level.drop = grown if falls else known
-            level.drop_at = at if falls else since
+            # Half of them fall, and no processor foresees which: values are chosen by masks, all ones where it is so.
+            falls = -np.int64((size < before) | (bound != 0))
+            known, last, since = level.drop, level.drop_at, level.since
+            ends = falls & -np.int64(at - since > EXPLAIN_NS)  # a stretch ends by its start: no fall keeps it open
+            went_on = -np.int64(at - last <= EXPLAIN_NS)
+            fell = (before - size) & (bound - 1) | FAR & -bound  # of a lower bound nobody knows by how much it fell
+            level.older ^= (level.older ^ (known & went_on)) & ends
+            level.drop = min(FAR, (known & ~ends) + (fell & falls))
+            level.since = since ^ (since ^ at) & ends
+            level.drop_at = last ^ (last ^ at) & falls
             n = _queues(books, orders, ours, at, row, book, side, slot, before, rule, matches) if ours else 0
         elif (meta & KIND_MASK == KIND_PRINT) & (ours == 0):
             its.seen, its.lag, ladders.alive[np.uint64(its.stream)] = at, 0, at

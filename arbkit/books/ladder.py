@@ -41,6 +41,7 @@ Records = npt.NDArray[np.void]
 
 BID, ASK = 0, 1  # sides inside the arrays
 WORD = 64
+LINE = 64  # bytes that a processor fetches at once
 WORD_BITS, LAST_BIT = np.uint64(6), np.uint64(63)
 NOTHING, ONE = np.uint64(0), np.uint64(1)
 trailing_zeros: Any = numbers.trailing_zeros  # of an unsigned number, one instruction; of nothing its width
@@ -116,8 +117,15 @@ MOVING = ("book", "best", "level", "alive", "stands")
 
 
 def copy_of(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy of an array of whole words: numpy copies records field by field, in five times as long."""
-    return array.view(np.int64).copy().view(array.dtype)
+    """Return a copy of an array of whole words that begins where a line of the cache does.
+
+    As words, because numpy copies records field by field, in five times as long.
+    """
+    room = np.empty(array.nbytes + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    found = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    found.view(np.int64)[...] = array.view(np.int64)
+    return found
 
 
 def copied(ladders: Ladders) -> Ladders:

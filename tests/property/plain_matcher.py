@@ -41,12 +41,28 @@ class Level:
     lower: bool = False
     ours: int = 0
     row: int = -1
-    fell: int = 0
-    fell_at: int = -ENDLESS
+    fell: int = 0  # in a stretch of a second that began with the fall at `fell_since`
+    fell_at: int = -ENDLESS  # the last fall
+    fell_since: int = -ENDLESS
+    fell_before: int = 0  # in the stretch before that
 
     @property
     def there(self) -> int:
         return max(0, self.total - self.ours)
+
+    def falls(self, at: int, size: int) -> None:
+        if at - self.fell_since > SECOND:
+            self.fell_before = self.fell if at - self.fell_at <= SECOND else 0
+            self.fell, self.fell_since = 0, at
+        self.fell, self.fell_at = min(ENDLESS, self.fell + size), at
+
+    def fallen(self, at: int) -> int:
+        """What it fell by of late: in the last second, and in three at most."""
+        return min(ENDLESS, self.fell + self.fell_before) if at - self.fell_at <= SECOND else 0
+
+    def explained(self, volume: int) -> None:
+        self.fell, volume = max(0, self.fell - volume), max(0, volume - self.fell)
+        self.fell_before = max(0, self.fell_before - volume)
 
 
 @dataclass
@@ -136,10 +152,7 @@ class PlainMatcher:
         if not book.known:
             return
         if was_lower or total < before:
-            if at - level.fell_at > SECOND:
-                level.fell = 0
-            level.fell = min(ENDLESS, level.fell + (ENDLESS if was_lower else before - total))
-            level.fell_at = at
+            level.falls(at, ENDLESS if was_lower else before - total)
         for order in self.resting:
             if (order.book, order.bid, order.price) != (number, bid, price):
                 continue
@@ -206,7 +219,7 @@ class PlainMatcher:
                 _, ours = order.seen_from(number)
                 if ours == price:
                     level = self.books[order.book].side(order.bid).at(order.price)
-                    told = level.fell if at - level.fell_at <= SECOND else 0
+                    told = level.fallen(at)
                     if at - order.debit_at > SECOND:
                         order.debit = 0
                     order.debit += max(0, volume - told)
@@ -216,7 +229,7 @@ class PlainMatcher:
             for n, side, p in ((number, hit_bids, price), (number ^ 1, not hit_bids, MICRO - price)):
                 if n in self.books and p in self.prices[n]:
                     level = self.books[n].side(side).at(p)
-                    level.fell = max(0, level.fell - volume)
+                    level.explained(volume)
         met: list[tuple[int, Resting]] = []
         for order in self.resting:
             if self._one_pool(order.book, number):
@@ -381,8 +394,7 @@ class PlainMatcher:
             level = self.books[order.book].side(order.bid).at(order.price)
             if self.queue != "front":
                 order.ahead = ENDLESS if level.lower else level.total
-            order.credit = level.fell if at - level.fell_at <= SECOND else 0
-            order.credit_at = level.fell_at
+            order.credit, order.credit_at = level.fallen(at), level.fell_at
         self.resting.append(order)
 
     def cancel(self, key: str, at: int) -> bool:

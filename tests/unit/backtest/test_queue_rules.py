@@ -121,6 +121,16 @@ def test_a_decrease_that_no_print_explains_in_time_was_a_cancel() -> None:
     assert rested(book().level(100, BID, 48, 4).trade(1_100, 48, 6)) == []
 
 
+@pytest.mark.parametrize("queue", ["risk-averse", "front"])
+def test_cancels_in_a_row_before_we_came_explain_no_more_than_the_last_of_them_could(queue: str) -> None:
+    """Ten shares come and go every 0.4 s for half a minute: 80 of them at most may belong to the trade of 1,100."""
+    builder = TapeBuilder().snapshot(0, [(48, 1_000)], [(52, 10)])
+    for at in range(400, 30_000, 400):
+        builder.level(at, BID, 48, 990).level(at + 1, BID, 48, 1_000)
+    builder.trade(30_100, 48, 1_100)
+    assert rested(builder, queue, at=30_050) == [(30_100, 48, 4, f"queue:{queue}")]
+
+
 def test_an_order_that_arrives_between_a_decrease_and_its_print_is_not_moved_by_the_print() -> None:
     builder = book().level(40, BID, 48, 6).trade(60, 48, 4).trade(2_000, 48, 7)
     assert rested(builder) == [(2_000, 48, 1, "queue:risk-averse")]
