@@ -6,6 +6,7 @@ and what coverage says is what the plain tests reach alone. A test outside these
 """
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -33,3 +34,15 @@ class Tracing:
             return (yield)
         finally:
             os.environ[CHILDREN] = told
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Stop the second tracer too: a worker is told to trace itself, as every child, and pytest-cov stops only its own."""
+        if item.get_closest_marker("no_cover") is None:
+            return (yield)
+        second = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(second)
