@@ -80,7 +80,7 @@ def targets(found: Found) -> list[Target]:
         Target(f"two-leg maker, dense, beside {HFT}", 0.04, 0.08, beside(makers, HFT)),
         Target(f"two-leg maker, dense, beside {NAUTILUS}", 2.5, 5, beside(makers, NAUTILUS)),
         Target("two-leg trades a second", 5_000, 10_000, burst.counted["trades"] / burst.middle, ""),
-        Target(f"bare virtual loop beside {LOOPTIME}", 12, 20, beside("loop", LOOPTIME)),
+        Target(f"bare virtual loop beside {LOOPTIME} as it comes", 12, 20, beside("loop", LOOPTIME)),
         Target("bytes a row in memory", 31, 31, found.disk["in memory"], "", least=False),
         Target("bytes a row at rest", 11, 9, found.disk["at rest"], "", least=False),
         Target(

@@ -271,7 +271,7 @@ def test_ratios_are_of_time_a_row_so_that_a_tenth_of_a_feed_counts_ten_times() -
     said = {one.what: one for one in table.targets(_found(HERE))}
     assert said["two-leg taker, sparse, beside hftbacktest"].value == pytest.approx(2.0)
     assert said["two-leg taker, sparse, beside nautilus_trader"].value == pytest.approx(300.0)
-    assert said["bare virtual loop beside looptime"].value == pytest.approx(24.0)
+    assert said["bare virtual loop beside looptime as it comes"].value == pytest.approx(24.0)
     assert said["two-leg trades a second"].value == pytest.approx(2_000.0)
     assert said["first result in a fresh process"].value == 1.5
     assert said["a sweep of a minute on two cores, of one"].value == pytest.approx(66 / 36)
