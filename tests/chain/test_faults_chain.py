@@ -43,6 +43,13 @@ async def count(anvil: Anvil, account: str) -> int:
     return int(await anvil.do("eth_getTransactionCount", account, "latest"), 16)
 
 
+async def sent(anvil: Anvil) -> None:
+    """Wait until the node holds a transaction: on record it is before that."""
+    async with asyncio.timeout(30):
+        while int((await anvil.do("txpool_status"))["pending"], 16) == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def ended(polygon: Any, *keys: str) -> list[Transaction]:
     async with asyncio.timeout(30):
         return list(await asyncio.gather(*(polygon.transactions.wait(key) for key in keys)))
@@ -98,8 +105,7 @@ async def test_fault_C6_a_number_that_another_process_used_costs_the_call_nothin
     async with world.polygon() as polygon:
         call = approve_collateral(world.contracts, world.contracts.operator, TEN, "approve")
         doing = asyncio.ensure_future(polygon.execute([call]))
-        while not polygon.transactions.open:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await sent(anvil)
         await anvil.do("anvil_dropAllTransactions")
         await world.tell(world.us, world.other, b"")  # the same key, another process
         async with world.mining():
@@ -235,8 +241,7 @@ async def test_fault_C10_what_a_reorganisation_takes_back_is_made_again_and_once
             await desk.settle([intent(Work.SPLIT, condition)])
         before = await world.held(world.us, condition)
         doing = asyncio.ensure_future(desk.settle([intent(Work.MERGE, condition)]))
-        while not polygon.transactions.open:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await sent(anvil)
         await anvil.mine(depth)
         while polygon.transactions.open[0].mined is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -299,17 +304,16 @@ async def test_fault_C12_a_batch_that_fails_when_mined_is_made_again_without_the
             await desk.settle([intent(Work.SPLIT, one) for one in world.conditions])
         before = await world.balance(polygon.holder)
         doing = asyncio.ensure_future(desk.settle([intent(Work.MERGE, one) for one in world.conditions]))
-        while not polygon.transactions.open:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await sent(anvil)
         await anvil.do("anvil_dropAllTransactions")
         data = calldata(TRANSFER, polygon.holder, world.other, world.conditions[1].no, TEN, b"")
         await anvil.do("anvil_impersonateAccount", polygon.holder)
         await anvil.do("anvil_setBalance", polygon.holder, hex(10**21))
         first = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**12)}  # before the batch, if that is back
         call = {"from": polygon.holder, "to": world.contracts.conditional_tokens, "data": "0x" + data.hex()}
-        sent = await anvil.do("eth_sendTransaction", {**call, **first, "gas": hex(500_000)})
+        rival = await anvil.do("eth_sendTransaction", {**call, **first, "gas": hex(500_000)})
         await anvil.mine()
-        assert (await anvil.do("eth_getTransactionReceipt", sent))["status"] == "0x1"
+        assert (await anvil.do("eth_getTransactionReceipt", rival))["status"] == "0x1"
         async with world.mining():
             results = await doing
         after = await world.balance(polygon.holder)
