@@ -238,6 +238,10 @@ def of_venue(name: str) -> Habits:
     return KNOWN.get(name, PLAIN)
 
 
+def _said(what: str) -> str:
+    return f"{what} venue: {_WINDOW_SAYS[what]}"
+
+
 class Gate:
     """What a venue turns away before it looks at a request: the state of its buckets, and its windows."""
 
@@ -252,13 +256,12 @@ class Gate:
         for what, cause in ((CANCEL_ONLY, Cause.PAUSED), (POST_ONLY, Cause.TAKERS_REFUSED)):  # the stricter first
             stop = self._within(what, at)
             if stop and (what == CANCEL_ONLY or not order.post_only):
-                return OrderRejected(f"{what} venue: {_WINDOW_SAYS[what]}", cause, (stop - at) / NS_PER_S)
+                return OrderRejected(_said(what), cause, (stop - at) / NS_PER_S)
         return None
 
     def closed_to_takers(self, at: int) -> str:
         """Return why an order that is to take at `at` ns does not, whatever was said when it arrived; empty: it may."""
-        what = next((what for what in _WINDOW_SAYS if self._within(what, at)), "")
-        return f"{what} venue: {_WINDOW_SAYS[what]}" if what else ""
+        return next((_said(what) for what in _WINDOW_SAYS if self._within(what, at)), "")
 
     def cancel(self, at: int) -> VenueUnavailable | None:
         """Return why a cancel that arrives at `at` ns is turned away, or None."""

@@ -149,7 +149,7 @@ def _take_twin(books, book, side, price, size):  # type: ignore[no-untyped-def]
 def unexplained(books, book, side, price, at):  # type: ignore[no-untyped-def]
     """Return (total, 1 if a lower bound, recent fall no print has explained, its ns) of a level; zeros: not there.
 
-    All that fell in the last EXPLAIN_NS is in it, and nothing that fell more than three of them ago.
+    All that fell in the last EXPLAIN_NS is in it, and nothing that fell more than four of them ago.
     """
     ladders = books.ladders
     slot = slot_of(ladders, book, price)

@@ -57,7 +57,7 @@ class Level:
         self.fell, self.fell_at = min(ENDLESS, self.fell + size), at
 
     def fallen(self, at: int) -> int:
-        """What it fell by of late: in the last second, and in three at most."""
+        """What it fell by of late: in the last second, and in four at most."""
         return min(ENDLESS, self.fell + self.fell_before) if at - self.fell_at <= SECOND else 0
 
     def explained(self, volume: int) -> None:

@@ -131,6 +131,19 @@ def test_cancels_in_a_row_before_we_came_explain_no_more_than_the_last_of_them_c
     assert rested(builder, queue, at=30_050) == [(30_100, 48, 4, f"queue:{queue}")]
 
 
+def test_a_fall_is_credit_for_four_seconds_at_most_however_many_follow_it() -> None:
+    """Ten shares a second are cancelled: those of 1 s are told of at 5 s for the last time, and go with the fall of 5 s."""
+
+    def served(seconds: int, at: int) -> Fills:
+        builder = TapeBuilder().snapshot(0, [(48, 1_000)], [(52, 10)])
+        for number in range(1, seconds + 1):
+            builder.level(1_000 * number, BID, 48, 1_000 - 10 * number)
+        return rested(builder.trade(at + 1, 48, 1_000 - 10 * seconds + 33), at=at)
+
+    assert served(4, 4_999) == []  # 40 shares fell and may all be of the trade, which reaches 33 beyond the queue
+    assert served(5, 5_500) == [(5_501, 48, 3, "queue:risk-averse")]  # at 5 s the first two went: 30 are left
+
+
 def test_an_order_that_arrives_between_a_decrease_and_its_print_is_not_moved_by_the_print() -> None:
     builder = book().level(40, BID, 48, 6).trade(60, 48, 4).trade(2_000, 48, 7)
     assert rested(builder) == [(2_000, 48, 1, "queue:risk-averse")]

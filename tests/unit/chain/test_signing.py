@@ -59,6 +59,7 @@ def test_an_address_with_a_slip_in_it_is_not_signed(to: str) -> None:
         Signer(KEY, 137, live=False).sign(0, to, b"", 0, 21_000, FEES)
 
 
+@pytest.mark.no_cover  # traced, it takes twice as long: that would be told as ours
 @pytest.mark.chain_figure
 def test_what_a_signature_takes_is_told_and_the_fast_library_signs_it(reached: Reached) -> None:
     signer = Signer(KEY, 137, live=False)
