@@ -19,10 +19,10 @@ from arbkit.backtest.ledger import FeesByBook, rule_at
 from arbkit.backtest.loop import END
 from arbkit.backtest.received import leg_fees
 from arbkit.backtest.scan import opportunity_id
-from arbkit.backtest.scout import Episodes, Scout, forward, mark_taken, open_already, scout_rows
+from arbkit.backtest.scout import Episodes, Scout, mark_taken, open_already, scout_rows
 from arbkit.backtest.terms import GridChanges, grid_of
 from arbkit.books.edge import Baskets, Limits, Scratch, basket_arrays, largest_size, scratch
-from arbkit.books.ladder import NEVER, U8, Ladders, copied, take_over
+from arbkit.books.ladder import NEVER, U8, Ladders, copied, forward, take_over
 from arbkit.books.view import LadderView, ladder_view, shown_of
 from arbkit.books.watch import Columns, Rules, fresh_watch, mark_all
 from arbkit.core.clock import LoopClock
@@ -47,6 +47,7 @@ class _Question:
     """What is watched for: baskets in compiled form. `gross` tells what `min_edge` is judged on."""
 
     baskets: tuple[Basket, ...]
+    places: dict[str, int]  # by the basket's name
     arrays: Baskets
     rules: Rules
     room: Scratch
@@ -223,11 +224,10 @@ class RecordedFeed:
     def _asked(self, baskets: Sequence[Basket], min_edge: Cash) -> _Question:
         """Return the question in compiled form; it and the scout are kept while the baskets are among the known."""
         question = self._question
-        known = question.baskets if question is not None else ()
-        names = {basket.id for basket in known}
-        new = [basket for basket in baskets if basket.id not in names]
+        known = question.places if question is not None else {}
+        new = [basket for basket in baskets if basket.id not in known]
         if question is None or new or question.rules.limits.min_edge != min_edge:
-            everyone = (*known, *new)
+            everyone = (*(question.baskets if question is not None else ()), *new)
             arrays = basket_arrays(self.ladders, everyone, leg_fees(everyone, self._fees))
             limits = Limits(int(min_edge), int(self._gross), int(EVERYTHING), NO_BOUND)
             rules = Rules(limits, self._silence, self._settle, int(self._both), int(self._hopeful))
@@ -239,6 +239,7 @@ class RecordedFeed:
             watched = (arrays, rules, scout.watch, episodes, armed)
             question = self._question = _Question(
                 everyone,
+                {basket.id: place for place, basket in enumerate(everyone)},
                 arrays,
                 rules,
                 room,
@@ -249,8 +250,8 @@ class RecordedFeed:
                 settled(largest_size, scout.ladders, arrays, 0, 0, limits, room),
                 settled(mark_all, scout.watch),
             )
-        wanted = {basket.id for basket in baskets}
-        question.armed[:] = [basket.id in wanted for basket in question.baskets]
+        question.armed[:] = 0
+        question.armed[[question.places[basket.id] for basket in baskets]] = 1
         return question
 
     def _catch_up(self, question: _Question, now: int) -> Scout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arbkit.backtest.scout import forward
+from arbkit.books.ladder import forward
 from arbkit.core.compiled import compiled
 from arbkit.core.units import MICRO
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from arbkit.backtest.tape_views import by_venue, received, unknown_books
-from arbkit.books.ladder import I64, Ladders, advance
+from arbkit.books.ladder import Ladders, forward
 from arbkit.books.meta import CLOSED
 from arbkit.books.watch import Columns
 from arbkit.core.model import Book
@@ -64,13 +64,12 @@ def at_venue(tape: Tape, asked: Sequence[tuple[int, Book]]) -> list[Quote]:
 
 def _quotes(tape: Tape, columns: Columns, asked: Sequence[tuple[int, Book]]) -> list[Quote]:
     ladders, found = unknown_books(tape), [UNKNOWN] * len(asked)
-    lag: I64 = np.zeros(len(columns.at), np.int64)  # nobody asks for it here
     at = 0
     for number in sorted(range(len(asked)), key=lambda i: asked[i][0]):
         place, book = asked[number]
         while at < place:
             stop = min(at + CHUNK_ROWS, place)
-            at = advance(ladders, columns.at, lag, *columns[2:], at, stop, np.iinfo(np.int64).max, False)
+            at = forward(ladders, columns, at, stop, np.iinfo(np.int64).max, False)
         found[number] = _quote(ladders, book)
     return found
 

@@ -18,7 +18,7 @@ import numpy as np
 from arbkit.backtest.received import FeesByBook, received
 from arbkit.books.edge import Baskets, Limits, Scratch, edge_at, largest_size, scratch
 from arbkit.books.gate import CLOSED, SILENT, health_code
-from arbkit.books.ladder import I64, NEVER, Ladders, advance
+from arbkit.books.ladder import I64, NEVER, Ladders, coming, forward
 from arbkit.books.watch import (
     DIRTY,
     JUDGED,
@@ -159,13 +159,13 @@ def scan_rows(ladders, columns, baskets, rules, watch, runs, pieces, start, stop
 
     Ends early when `pieces` could run over. `runs` holds what is known of the piece that runs, per basket.
     """
-    n, i = 0, start
+    n, i, ahead = 0, start, coming(ladders, columns, start)
     most = len(pieces) - len(baskets.floor)  # a message ends at most one piece of every basket
     while i < stop and n <= most:
         now = columns.at[i]
         if now > watch.deadline[0]:
             n = _end_silent(ladders, baskets, rules, watch, runs, pieces, n, now)
-        i, _ = apply_message(ladders, columns, i, len(columns.at), i, baskets, rules, watch)
+        i, ahead = apply_message(ladders, columns, i, ahead, baskets, rules, watch)
         for j in range(watch.many[DIRTY]):
             k = watch.dirty[j]
             touched = watch.marked[k] == TOUCHED
@@ -319,7 +319,7 @@ def sample_tape(
         raise ConfigError(f"a study decides every so many ns, not every {every_ns}")
     limits = Limits(ANY_EDGE, int(gross), int(max_size), int(max_exposure))
     ladders, columns, arrays, _ = received(tape, baskets, limits, fees, max_silence_ns, settle_ns, feed_ns)
-    room, lag = scratch(ladders, arrays), columns.at - columns.venue
+    room = scratch(ladders, arrays)
     counters = {"judged": 0, "unhealthy": 0, "thin": 0, "pieces": 0}
     found: list[list[int]] = []
     at, total = 0, len(tape)
@@ -327,7 +327,7 @@ def sample_tape(
     try:
         for now in range(begin + every_ns, end + 1, every_ns):
             while at < total and columns.at[at] <= now:
-                at = advance(ladders, columns.at, lag, *columns[2:], at, min(at + chunk_rows, total), now, False)
+                at = forward(ladders, columns, at, min(at + chunk_rows, total), now, False)
             for k in range(len(baskets)):
                 counters["judged"] += 1
                 decision = _decided(ladders, arrays, limits, k, now, max_silence_ns, room)

@@ -5,38 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from arbkit.backtest.loop import END
 from arbkit.books.edge import top_edge
-from arbkit.books.ladder import ASK, BID, I64, NEVER, Ladders, apply_row, copied
-from arbkit.books.meta import LAST
+from arbkit.books.ladder import ASK, BID, I64, NEVER, Ladders, coming, copied
 from arbkit.books.ruler import slot_of
 from arbkit.books.watch import DIRTY, OPEN, Watch, apply_message, judge, opens, shuts, silent_from, sleeps, wakes
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import MICRO, NS_PER_S
 
 REARM_NS = NS_PER_S  # a basket that opens again within it continues its episode (design, section 2)
-
-
-@inlined
-def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
-    """Apply rows start..stop as received, up to `until` ns; return the next."""
-    at, venue, metas = columns.at, columns.venue, columns.meta
-    message, i = start, start
-    while message > 0 and metas[message - 1] & LAST == 0:
-        message -= 1
-    while i < stop:
-        row = np.uint64(i)
-        now = at[row]
-        if now > until:
-            break
-        book, meta, price = np.int64(columns.book[row]), np.int64(metas[row]), np.int64(columns.price[row])
-        apply_row(ladders, now, now - venue[row], book, meta, price, columns.size[row], message, hopeful)
-        i += 1
-        if meta & LAST:
-            message = i
-    return i
 
 
 @compiled
@@ -108,12 +85,12 @@ def scout_rows(ladders, columns, baskets, rules, watch, episodes, armed, start, 
 
     Returns (next row, basket or -1); of several that open at once the first.
     """
-    i, found = start, -1
+    i, found, ahead = start, -1, coming(ladders, columns, start)
     while i < stop and found < 0 and columns.at[i] <= until:
         now = columns.at[i]
         if now > watch.deadline[0]:
             _silenced(ladders, baskets, rules, watch, episodes, now)
-        i, _ = apply_message(ladders, columns, i, len(columns.at), i, baskets, rules, watch)
+        i, ahead = apply_message(ladders, columns, i, ahead, baskets, rules, watch)
         for j in range(watch.many[DIRTY]):
             k = watch.dirty[j]
             watch.marked[k] = 0

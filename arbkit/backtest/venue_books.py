@@ -25,7 +25,7 @@ from arbkit.backtest.queue import (
     hits,
     traded_at,
 )
-from arbkit.books.ladder import I64, LEVEL, NEVER, Ladders, apply_row, copied, copy_of, set_level
+from arbkit.books.ladder import I64, LEVEL, NEVER, Ladders, aligned, apply_row, coming, copied, set_level, words
 from arbkit.books.meta import (
     BUYER,
     KIND_LEVEL,
@@ -44,7 +44,7 @@ from arbkit.books.meta import (
 from arbkit.books.meta import (
     CLOSED as MARKET_CLOSED,
 )
-from arbkit.books.ruler import slot_of, slot_used
+from arbkit.books.ruler import slot_of
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.units import MICRO
 
@@ -86,8 +86,9 @@ class VenueBooks(NamedTuple):
 
 def opened(ladders: Ladders, twin: I64) -> VenueBooks:
     """Return the venue's view of books of which nothing is known yet."""
-    nothing = np.array((0, 0, 0, -1, 0, NEVER, NEVER, 0), TRACED)
-    return VenueBooks(ladders._replace(level=copy_of(np.full(ladders.level.shape, nothing))), twin)
+    level = aligned(ladders.level.shape, TRACED)
+    words(level)[...] = words(np.array([(0, 0, 0, -1, 0, NEVER, NEVER, 0)], TRACED))
+    return VenueBooks(ladders._replace(level=level), twin)
 
 
 def forked(books: VenueBooks) -> VenueBooks:
@@ -331,7 +332,7 @@ def _end(books, orders, count, row, book, matches):  # type: ignore[no-untyped-d
 @compiled
 def _other(books, orders, count, at, row, book, meta, price, size, rule, hopeful, matches):  # type: ignore[no-untyped-def]
     """Apply a row that sets no level; return the matches noted."""
-    apply_row(books.ladders, at, 0, book, meta, price, size, row, hopeful)
+    apply_row(books.ladders, at, 0, book, meta, np.int64(0), size, row, hopeful)
     kind = meta & KIND_MASK
     if kind == KIND_PRINT:
         aggressor = (meta & SIDE_MASK) >> SIDE_SHIFT
@@ -349,20 +350,17 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
     next row is later than `until`); all matches noted belong to one row.
     """
     ladders = books.ladders
-    order, plain = columns.order, len(columns.order) == 0
+    ahead = coming(ladders, columns, start)
     for i in range(start, stop):
-        row = i if plain else order[i]
-        place = np.uint64(row)
-        at = columns.at[place]
+        index, book, meta, slot = ahead
+        at, row = columns.at[index], np.int64(index)
         if at > until:
             return i, 0, 1
-        book, meta = np.int64(columns.book[place]), np.int64(columns.meta[place])
-        price, size = np.int64(columns.price[place]), columns.size[place]
-        its = ladders.book[np.uint64(book)]
+        ahead = coming(ladders, columns, i + 1)
+        size, its = columns.size[index], ladders.book[np.uint64(book)]
         ours = count if concerns[np.uint64(book)] else 0
         if meta & KIND_MASK == KIND_LEVEL:
             side = ((meta & SIDE_MASK) >> SIDE_SHIFT) - SIDE_BID
-            slot = slot_used(ladders, book, price)
             one, cell = np.uint64(side), np.uint64(slot)
             level = ladders.level[one, cell]
             before, bound = level.size, level.low
@@ -383,9 +381,10 @@ def step(columns, start, stop, until, books, orders, count, concerns, rule, hope
             n = _queues(books, orders, ours, at, row, book, side, slot, before, rule, matches) if ours else 0
         elif (meta & KIND_MASK == KIND_PRINT) & (ours == 0):
             its.seen, its.lag, ladders.alive[np.uint64(its.stream)] = at, 0, at
-            _explained(books, book, price, size, (meta & SIDE_MASK) >> SIDE_SHIFT)
+            _explained(books, book, np.int64(columns.price[index]), size, (meta & SIDE_MASK) >> SIDE_SHIFT)
             n = 0
         else:
+            price = np.int64(columns.price[index])
             n = _other(books, orders, ours, at, row, book, meta, price, size, rule, hopeful, matches)
         if n > 0:
             return i + 1, n, 0

@@ -8,6 +8,7 @@ Slots are positions in the flat arrays; a book owns slots `first` to `end`. A bo
 we took ourselves from a level that still stands in the recording (design: consumption).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,15 +117,26 @@ def fresh(offset: I64, price: npt.NDArray[np.int32], stream: I64, home: I64, fli
 MOVING = ("book", "best", "level", "alive", "stands")
 
 
-def copy_of(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy of an array of whole words that begins where a line of the cache does.
-
-    As words, because numpy copies records field by field, in five times as long.
-    """
-    room = np.empty(array.nbytes + LINE, np.uint8)
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return room for an array that begins where a line of the cache does, with nothing in it yet."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
-    found = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    found.view(np.int64)[...] = array.view(np.int64)
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
+def words(array: npt.NDArray[Any]) -> I64:
+    """Return the whole words of an array, those of a record along an axis more.
+
+    numpy copies records field by field, in five times as long as their words.
+    """
+    return array.view(np.int64).reshape(*array.shape, array.itemsize // np.int64().itemsize)
+
+
+def copy_of(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy of an array of whole words, `aligned`."""
+    found = aligned(array.shape, array.dtype)
+    words(found)[...] = words(array)
     return found
 
 
@@ -136,7 +148,7 @@ def copied(ladders: Ladders) -> Ladders:
 def take_over(ladders: Ladders, other: Ladders) -> None:
     """Make ladders equal to others of the same tape, in place."""
     for name in MOVING:
-        getattr(ladders, name).view(np.int64)[...] = getattr(other, name).view(np.int64)
+        words(getattr(ladders, name))[...] = words(getattr(other, name))
 
 
 def deepest(ladders: Ladders) -> int:
@@ -221,13 +233,37 @@ def _said(ladders, book, kind, size, message):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def apply_row(ladders, at, lag, book, meta, price, size, message, hopeful):  # type: ignore[no-untyped-def]
-    """Apply one row: `at` ns on the clock of this view, `lag` the row's ts_recv - ts_venue, `message` its number."""
+def row_at(columns, place):  # type: ignore[no-untyped-def]
+    """Return the row that stands at a place of a view's order."""
+    return np.uint64(columns.order[np.uint64(place)] if len(columns.order) else place)
+
+
+@inlined
+def coming(ladders, columns, place):  # type: ignore[no-untyped-def]
+    """Return (row, book, meta, slot) of what stands at a place of a view's order; no slot of what sets no level.
+
+    Whoever applies rows asks for the next one before it applies the last: a processor works at both together, and of
+    many books nothing waits until the level of a row is found. Behind the last row nothing means anything.
+    """
+    if place >= len(columns.at):
+        return np.uint64(0), np.int64(0), np.int64(0), np.int64(0)
+    row = row_at(columns, place)
+    book, meta, slot = np.int64(columns.book[row]), np.int64(columns.meta[row]), np.int64(0)
+    if meta & KIND_MASK == KIND_LEVEL:
+        slot = slot_used(ladders, book, np.int64(columns.price[row]))
+    return row, book, meta, slot
+
+
+@inlined
+def apply_row(ladders, at, lag, book, meta, slot, size, message, hopeful):  # type: ignore[no-untyped-def]
+    """Apply one row: `at` ns on the clock of this view, `lag` the row's ts_recv - ts_venue, `message` its number.
+
+    `book`, `meta` and `slot` are as `coming` tells them.
+    """
     kind, its = meta & KIND_MASK, ladders.book[np.uint64(book)]
     its.seen, its.lag, ladders.alive[np.uint64(its.stream)] = at, lag, at
     if kind == KIND_LEVEL:
         side = ((meta & SIDE_MASK) >> SIDE_SHIFT) - SIDE_BID
-        slot = slot_used(ladders, book, price)
         set_level(ladders, book, side, slot, size, (meta & LOWER) >> LOWER_SHIFT, message, hopeful)
     elif kind != KIND_PRINT:
         _said(ladders, book, kind, size, message)
@@ -276,25 +312,23 @@ def walk(ladders, book, side, want, prices, sizes):  # type: ignore[no-untyped-d
     return n, total, exact
 
 
-@compiled
-def advance(ladders, at, lag, book, meta, price, size, order, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
-    """Apply rows order[start:stop] (or start..stop when `order` is empty) whose `at` is <= until; return the next.
+@inlined
+def forward(ladders, columns, start, stop, until, hopeful):  # type: ignore[no-untyped-def]
+    """Apply what stands at places start..stop of a view's order, up to `until` ns; return the next place.
 
     All rows of one message share a number, the place of its first row.
-
-    `at` and the other columns are the tape's; `order` is a permutation for views that see rows in another order.
     """
-    plain = len(order) == 0
-    i = start
-    message = start
-    while message > 0 and meta[message - 1 if plain else order[message - 1]] & LAST == 0:
-        message -= 1  # the chunk before ended inside this message
+    message, i, ahead = start, start, coming(ladders, columns, start)
+    while message > 0 and columns.meta[row_at(columns, message - 1)] & LAST == 0:
+        message -= 1  # the rows before ended inside this message
     while i < stop:
-        row = i if plain else order[i]
-        if at[row] > until:
+        row, book, meta, slot = ahead
+        at = columns.at[row]
+        if at > until:
             break
-        apply_row(ladders, at[row], lag[row], book[row], meta[row], np.int64(price[row]), size[row], message, hopeful)
         i += 1
-        if meta[row] & LAST:
+        ahead = coming(ladders, columns, i)
+        apply_row(ladders, at, at - columns.venue[row], book, meta, slot, columns.size[row], message, hopeful)
+        if meta & LAST:
             message = i
     return i

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from arbkit.books.edge import Baskets, Limits, edge_at, needed, top_edge
 from arbkit.books.gate import health_code
-from arbkit.books.ladder import ASK, BID, I64, NEVER, U8, apply_row
+from arbkit.books.ladder import ASK, BID, I64, NEVER, U8, apply_row, coming
 from arbkit.books.meta import LAST
 from arbkit.core.compiled import compiled, inlined
 
@@ -253,36 +253,35 @@ def judge(ladders, baskets, rules, watch, k, now, room):  # type: ignore[no-unty
 
 
 @inlined
-def apply_message(ladders, columns, start, stop, message, baskets, rules, watch):  # type: ignore[no-untyped-def]
-    """Apply rows from `start` to the end of their message or to `stop`; return the next and 1 if the message ended.
+def apply_message(ladders, columns, message, ahead, baskets, rules, watch):  # type: ignore[no-untyped-def]
+    """Apply a message from its first row, of which `ahead` is known; return the first of the next and what is known of it.
 
     Marks the baskets that have to be judged again: those with a leg in a book of the message (none of them while its
     bests are within their lines), pairs whose edge has stood long enough, and all of them when a stream speaks again
     after a silence or another fee rule holds.
     """
-    plain = len(columns.order) == 0
-    i, ended = start, 0
-    while i < stop and ended == 0:
-        row = np.uint64(i if plain else columns.order[i])
-        at, book, meta = columns.at[row], np.int64(columns.book[row]), np.int64(columns.meta[row])
+    i, ended = message, False
+    while i < len(columns.at) and not ended:
+        row, book, meta, slot = ahead
+        i += 1
+        ahead, at = coming(ladders, columns, i), columns.at[row]
         if at - ladders.alive[np.uint64(ladders.book[np.uint64(book)].stream)] > rules.max_silence:
             mark_all(watch)
-        lag, price = at - columns.venue[row], np.int64(columns.price[row])
-        apply_row(ladders, at, lag, book, meta, price, columns.size[row], message, rules.hopeful != 0)
+        lag = at - columns.venue[row]
+        apply_row(ladders, at, lag, book, meta, slot, columns.size[row], message, rules.hopeful != 0)
         its = np.uint64(book)
         bid, ask = -ladders.best[np.uint64(BID), its].slot, ladders.best[np.uint64(ASK), its].slot
         if (ask <= watch.line[np.uint64(ASK), its]) | (bid <= watch.line[np.uint64(BID), its]):
             for j in range(baskets.touch[book], baskets.touch[book + 1]):
                 mark(watch, baskets.touched[j], TOUCHED)
-        i += 1
-        if meta & LAST:
-            ended = 1
+        ended = meta & LAST != 0
+        if ended:
             for j in range(watch.many[PENDING]):
                 if at - watch.since[watch.pending[j]] >= rules.settle:
                     mark(watch, watch.pending[j], AGAIN)
             if at >= watch.turn[0]:
                 _turned(baskets, watch, at)
-    return i, ended
+    return i, ahead
 
 
 @compiled

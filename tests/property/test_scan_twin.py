@@ -10,7 +10,7 @@ from arbkit.backtest.scan import ScanResult, scan_tape
 from arbkit.backtest.scout import Episodes, scout_rows
 from arbkit.books.edge import Limits, edge_at, largest_size, scratch
 from arbkit.books.gate import OK, health_code
-from arbkit.books.ladder import Ladders, advance, is_healthy
+from arbkit.books.ladder import Ladders, forward, is_healthy
 from arbkit.books.meta import LAST
 from arbkit.books.view import LadderView, ladder_view
 from arbkit.books.watch import fresh_watch
@@ -146,7 +146,7 @@ def test_live_books_are_asked_what_the_compiled_scan_is_asked(
     ladders, columns, arrays, _ = received(tape, found, limits, fees, SILENCE, 0)
     ends = np.flatnonzero(tape.rows.meta & LAST) + 1
     stop = int(rng.choice(ends[len(ends) // 2 :]))
-    advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, stop, 2**62, False)
+    forward(ladders, columns, 0, stop, 2**62, False)
     sizes = ladders.level["size"]
     ladders.level["taken"][:] = np.minimum(sizes, rng.choice([0, 0, 500_000], sizes.shape))
     now, room = int(columns.at[stop - 1]) + waited_ms * MS, scratch(ladders, arrays)

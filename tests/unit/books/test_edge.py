@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from arbkit.backtest.received import received
 from arbkit.books.edge import Limits, cost_kernel, edge_at, largest_size, needed, proceeds_kernel, scratch, top_edge
-from arbkit.books.ladder import advance
+from arbkit.books.ladder import forward
 from arbkit.core.model import Basket, Kind
 from arbkit.core.units import MICRO, Cash, Size, cost, proceeds
 from arbkit.fees import FeeRule
@@ -37,7 +37,7 @@ def world(yes: list[tuple[int, int]], no: list[tuple[int, int]], q_min: int = 1,
     )  # fmt: skip
     limits = Limits(100, 0, 100 * MICRO, 250 * MICRO)
     ladders, columns, arrays, _ = received(tape, [basket], limits, {0: rule, 1: rule}, 10**12, 0)
-    advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, len(tape), NOW, False)
+    forward(ladders, columns, 0, len(tape), NOW, False)
     return ladders, arrays, limits, scratch(ladders, arrays)
 
 
@@ -96,7 +96,7 @@ def test_lower_bounds_may_be_taken_and_are_told() -> None:
     basket = Basket("both", Kind.COMPLEMENT, "m", tape.markets.books[:2], Cash(MICRO), Size(MICRO), Size(MICRO))
     limits = Limits(100, 1, 100 * MICRO, 250 * MICRO)
     ladders, columns, arrays, _ = received(tape, [basket], limits, None, 10**12, 0)
-    advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, len(tape), NOW, False)
+    forward(ladders, columns, 0, len(tape), NOW, False)
     room = scratch(ladders, arrays)
     assert edge_at(ladders, arrays, 0, shares(5), NOW, room)[3] == 1
     assert edge_at(ladders, arrays, 0, shares(6), NOW, room)[3] == 0
@@ -108,7 +108,7 @@ def test_one_market_table_with_one_recorded_side_is_read_from_both_sides() -> No
     legs = (table.books[1], table.books[3])
     basket = Basket("no", Kind.OUTCOMES, "g", legs, Cash(MICRO), Size(MICRO), Size(MICRO))
     ladders, columns, arrays, _ = received(tape, [basket], Limits(100, 1, MICRO, MICRO), None, 10**12, 0)
-    advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, len(tape), NOW, False)
+    forward(ladders, columns, 0, len(tape), NOW, False)
     room = scratch(ladders, arrays)
     # selling .62 + .41 is buying .38 + .59 = .97 of a dollar
     assert edge_at(ladders, arrays, 0, shares(5), NOW, room) == (1, 150_000, 150_000, 1)

@@ -3,7 +3,7 @@ import pytest
 from arbkit.backtest import tape_views
 from arbkit.books import meta as m
 from arbkit.books.gate import NAMES, health_code
-from arbkit.books.ladder import Ladders, advance, is_healthy
+from arbkit.books.ladder import Ladders, forward, is_healthy
 from arbkit.core.model import Health
 from arbkit.history.tape import Tape
 from tests.builders import ASK, TapeBuilder, ms
@@ -17,7 +17,7 @@ def health(ladders: Ladders, book: int, now: int, max_silence: int) -> Health:
 
 def seen(tape: Tape) -> Ladders:
     ladders, columns = tape_views.unknown_books(tape), tape_views.received(tape)
-    advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, len(tape), ms(10**6), False)
+    forward(ladders, columns, 0, len(tape), ms(10**6), False)
     return ladders
 
 

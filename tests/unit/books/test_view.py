@@ -1,5 +1,5 @@
 from arbkit.backtest import tape_views
-from arbkit.books.ladder import Ladders, advance
+from arbkit.books.ladder import Ladders, forward
 from arbkit.books.view import LadderView, ladder_view
 from arbkit.core.grid import Grid
 from arbkit.core.model import Book, Health, Level
@@ -16,7 +16,7 @@ def world() -> tuple[Tape, Ladders]:
     builder = TapeBuilder().snapshot(0, [(40, 5), (38, 7)], [(45, 6), (47, 1)])
     tape = builder.level(10, BID, 41, 3, lower=True).tape()
     ladders, columns = tape_views.unknown_books(tape), tape_views.received(tape)
-    advance(ladders, columns.at, columns.at - columns.venue, *columns[2:], 0, len(tape), ms(10**6), False)
+    forward(ladders, columns, 0, len(tape), ms(10**6), False)
     return tape, ladders
 
 
