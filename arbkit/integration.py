@@ -480,9 +480,9 @@ class ArbitrageExecutionEngine:
             now = self._clock.now()
             if until_ns is not None and now >= until_ns:
                 break
-            armed = [basket for basket in self._baskets if self._armed_at(basket) <= now]
-            waits = [at for basket in self._baskets if (at := self._armed_at(basket)) > now]
-            wake = min([*waits, *([until_ns] if until_ns is not None else [])], default=None)
+            waits = {basket: at for basket, (_, at) in self._tried.items() if at > now}
+            armed = [basket for basket in self._baskets if basket.id not in waits]
+            wake = min([*waits.values(), *([until_ns] if until_ns is not None else [])], default=None)
             if not armed:
                 if wake is None:
                     break
@@ -559,9 +559,6 @@ class ArbitrageExecutionEngine:
     async def balances(self) -> dict[str, float]:
         """Return free cash by venue in dollars, for people."""
         return {name: await venue.balance() / MICRO for name, venue in self._venues.items()}
-
-    def _armed_at(self, basket: Basket) -> int:
-        return self._tried.get(basket.id, ("", 0))[1]
 
     def _trade_id(self, opportunity: ArbitrageOpportunity, strategy: ExecutionStrategy) -> str:
         """Return an id that follows from the opportunity, the strategy and how many trades this engine made before.

@@ -56,6 +56,9 @@ class Market:
     source: tuple[tuple[str, str], ...] = ()  # (outcome, file stem): ("yes", "nyk") or both outcomes
     assumed: frozenset[str] = frozenset()
 
+    def __hash__(self) -> int:
+        return hash((self.venue, self.id))
+
     def need(self, name: str) -> Any:
         """Return a field that the caller cannot do without; raise DataError naming it when it is unknown."""
         value = getattr(self, name)

@@ -12,6 +12,7 @@ called off); a market that cannot be voided then still pays one way or the other
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -163,12 +164,12 @@ def _outcomes(books: Books, listed: Sequence[Market]) -> list[Basket]:
     for market in listed:
         if market.event is not None:
             groups.setdefault((market.event, market.venue), []).append(market)
+    venues = Counter(event for (event, _), markets in groups.items() if len(markets) > 1)
     found = []
     for (event, venue), markets in groups.items():
         if len(markets) < 2:
             continue
-        alone = sum(name == event and len(group) > 1 for (name, _), group in groups.items()) == 1
-        label = event if alone else f"{event}@{venue}"
+        label = event if venues[event] == 1 else f"{event}@{venue}"
         if _of_all(markets, "exhaustive"):
             legs = tuple(_both(books, market)[0] for market in markets)
             found.append(_basket(f"outcomes:{label}:yes", Kind.OUTCOMES, event, legs, ("exhaustive",)))
