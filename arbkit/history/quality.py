@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.model import MarketTable
@@ -117,6 +119,8 @@ class Measures:
     gaps: int = 0  # gap rows: times a book became unknown
     silences: int = 0  # intervals of more than 60 s without a row of a venue
     silence_max_ns: int = 0
+    venue_back: int = 0  # rows that a book's venue stamped before the row of it that arrived before them
+    venue_back_max_ns: int = 0
     crossed: int = 0  # message boundaries at which a known book is locked or crossed, left on the tape
     bests: int = 0  # best sizes seen at message boundaries, both sides
     bests_lower: int = 0  # of these, known only as a lower bound
@@ -183,6 +187,8 @@ class QualityReport:
             "gaps": found.gaps,
             "silences": found.silences,
             "silence_max_s": seconds(found.silence_max_ns),
+            "venue_stamps_back": found.venue_back,
+            "venue_stamps_back_max_s": seconds(found.venue_back_max_ns),
             "quarantines": self.total("quarantines"),
             "quarantined_rows": self.total("quarantined_rows"),
             "quarantined_s": seconds(self.total("quarantined_ns")),
@@ -217,7 +223,8 @@ class QualityReport:
             ("rows read", f"{n['rows_read']:,}"),
             ("refused", f"{n['refused']:,}" + "".join(f"; {c} x {why}" for why, c in self._reasons())),
             ("duplicates", f"{n['duplicates']:,}"),
-            ("backward stamps", _backward(n, files)),
+            ("backward stamps", _largest(n["backward_stamps"], max((f["backward_max_ns"] for f in files), default=0))),
+            ("venue stamps back", _largest(self.measures.venue_back, self.measures.venue_back_max_ns)),
             ("rows on tape", f"{n['rows']:,}, of which {n['prints']:,} prints"),
             ("gaps", f"{n['gaps']:,}"),
             ("silences > 60 s", f"{n['silences']:,}, longest {n['silence_max_s']:,.0f} s"),
@@ -249,9 +256,8 @@ class QualityReport:
         return f"<table>{rows}</table>"
 
 
-def _backward(n: Mapping[str, int | float], files: tuple[dict[str, Any], ...]) -> str:
-    largest = max((entry["backward_max_ns"] for entry in files), default=0)
-    return f"{n['backward_stamps']:,}" + (f", largest {seconds(largest):,.3f} s" if largest else "")
+def _largest(count: float, largest_ns: int) -> str:
+    return f"{count:,}" + (f", largest {seconds(largest_ns):,.3f} s" if largest_ns else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,12 +355,15 @@ class Meter:
         self._streams: dict[str, _Stream] = {}
         self._rows = self._prints = self._gaps = self._crossed = 0
         self._bests = self._lower = self._usable = 0
+        self._stamps: dict[int, int] = {}  # by book: what the venue stamped its last row with
+        self._back = self._back_max = 0
 
     def add(self, rows: Rows) -> None:
         """Replay more rows (whole messages)."""
         touched: set[int] = set()
         columns = (rows.ts_recv, rows.book, rows.meta, rows.price, rows.size)
         self._rows += len(rows.ts_recv)
+        self._stamped(rows)
         for ts, number, code, price, size in zip(*(column.tolist() for column in columns), strict=True):
             book = self._book(number, ts)
             kind = code & m.KIND_MASK
@@ -373,6 +382,19 @@ class Meter:
                 for each in touched:
                     self._look(self._books[each])
                 touched.clear()
+
+    def _stamped(self, rows: Rows) -> None:
+        """Count the rows that a venue stamped before what it had told of the same book already."""
+        if not len(rows.book):
+            return
+        order = np.argsort(rows.book, kind="stable")
+        books, stamps = rows.book[order], rows.ts_venue[order]
+        first = np.flatnonzero(np.diff(books, prepend=-1))  # of each book
+        numbers, steps = books[first].tolist(), np.diff(stamps, prepend=stamps[0])
+        steps[first] = stamps[first] - [self._stamps.get(*known) for known in zip(numbers, stamps[first], strict=True)]
+        self._stamps.update(zip(numbers, stamps[[*first[1:] - 1, -1]].tolist(), strict=True))
+        self._back += int(np.count_nonzero(steps < 0))
+        self._back_max = max(self._back_max, -int(steps.min()))
 
     def _book(self, number: int, now: int) -> _Measured:
         """Return a book, its time advanced to `now` (ns)."""
@@ -411,6 +433,8 @@ class Meter:
             gaps=self._gaps,
             silences=sum(stream.count for stream in streams),
             silence_max_ns=max((stream.longest for stream in streams), default=0),
+            venue_back=self._back,
+            venue_back_max_ns=self._back_max,
             crossed=self._crossed,
             bests=self._bests,
             bests_lower=self._lower,

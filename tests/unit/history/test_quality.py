@@ -88,11 +88,23 @@ def test_another_book_of_the_venue_shows_that_the_stream_is_alive() -> None:
     assert found.usable_ns == (100 + 50 + 60) * NS_PER_S
 
 
+def test_rows_that_a_venue_stamped_before_what_it_had_told_of_the_book_are_counted() -> None:
+    build = TapeBuilder(a_table(a_market("a"), a_market("b")))
+    build.snapshot(100, [(40, 1)], venue=50).snapshot(100, [(40, 1)], book=2, venue=90)
+    for at, venue in ((110, 60), (120, 57), (130, 80), (140, 70)):
+        build.level(at, BID, 41, 1, venue=venue)
+    build.level(150, BID, 41, 1, book=2, venue=95)  # earlier than nothing of its own book
+    report = build.tape().quality
+    assert (report.measures.venue_back, report.measures.venue_back_max_ns) == (2, 10_000_000)
+    assert "2, largest 0.010 s" in str(report)
+
+
 def test_a_meter_gives_the_same_in_pieces_of_any_size() -> None:
     build = TapeBuilder()
     build.snapshot(0, [(40, 1), (39, 1)], [(42, 1)])
     for i in range(1, 30):
-        build.level(i * 1_000, (BID, ASK)[i % 2], 35 + i % 9, i % 3, lower=i % 5 == 0)
+        venue = i * 1_000 - i * 37 % 2_500
+        build.level(i * 1_000, (BID, ASK)[i % 2], 35 + i % 9, i % 3, lower=i % 5 == 0, venue=venue)
     rows = build.tape().rows
     whole = Meter(lambda _: "venue")
     whole.add(rows)
