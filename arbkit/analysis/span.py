@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from arbkit.analysis.definitions import UNDEFINED
 from arbkit.analysis.gathering import Gathered, gather
 from arbkit.analysis.intervals import Floats
 from arbkit.analysis.raw import Raw, RawCell, groups
@@ -68,6 +69,10 @@ def _ratio(above: Floats, below: Floats) -> float:
     return float(above.sum()) / float(below.sum()) if below.sum() else NAN
 
 
+def _said(value: float, form: str) -> str:
+    return UNDEFINED if value != value else f"{value:{form}}".replace("-", "−")
+
+
 def span_lines(raw: Raw) -> list[str]:
     """Return, per strategy that was spanned, its most cautious and its most hopeful figures in words."""
     lines = []
@@ -76,9 +81,9 @@ def span_lines(raw: Raw) -> list[str]:
         money = ""
         if raw.fees_known:
             low, high = rows["pnl_per_opportunity"].min(), rows["pnl_per_opportunity"].max()
-            money = f"; pnl per opportunity {low:.3f} to {high:.3f} dollars over {len(rows)} models".replace("-", "−")
+            money = f"; pnl per opportunity {_said(low, '.3f')} to {_said(high, '.3f')} dollars over {len(rows)} models"
         lines.append(
-            f"{strategy} at {latency_ms:g} ms: leg fill rate {first['leg_fill_rate']:.1%} ({first['model']}) to "
-            f"{last['leg_fill_rate']:.1%} ({last['model']}){money}"
+            f"{strategy} at {latency_ms:g} ms: leg fill rate {_said(first['leg_fill_rate'], '.1%')} ({first['model']}) "
+            f"to {_said(last['leg_fill_rate'], '.1%')} ({last['model']}){money}"
         )
     return lines

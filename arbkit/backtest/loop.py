@@ -307,7 +307,11 @@ class SimLoop(NoOutside):
                 break
             for task in left:
                 task.cancel()
-            self.run_until_complete(_ended_all(left))
+            ending = _ended_all(left)
+            try:
+                self.run_until_complete(ending)
+            finally:
+                ending.close()  # where a failure came first, it never began
         else:
             raise Livelock(f"tasks keep starting tasks while they are cancelled: {list(self._tasks)}")
         if self._generators:

@@ -32,6 +32,7 @@ from arbkit.core.model import Basket, ExecutionStrategy
 PACKAGE = Path(__file__).resolve().parents[1]
 APART = {"cli", "monitor", "exchange", "wiring", "venues", "chain"}  # folders that no simulated result follows from
 MOST_POINTS = 100_000
+EXACT = 2**53  # every whole number below it is one float
 Grid = Mapping[str, Sequence[Any]]
 Progress = Callable[[int, int], None]
 
@@ -84,16 +85,17 @@ def points(grid: Grid, config: ExecutionConfig, scenario: Scenario) -> list[Poin
     parts: dict[str, Any] = {"config": config, "scenario": scenario}
     if not isinstance(grid, Mapping):
         raise ConfigError(f'grid must map names to lists, like {{"scenario.entry_ms": [20, 50]}}, not {grid!r}')
+    lists: list[tuple[Any, ...]] = []
     for name, values in grid.items():
         part, _, setting = str(name).partition(".")
         if part not in parts or setting not in {f.name for f in fields(parts[part])}:
             raise ConfigError(f"grid: {name!r} is no setting; there are config.* and scenario.*")
         if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
             raise ConfigError(f"grid: {name} must be a list of values, not {values!r}")
-        told = [msgspec.json.encode(canonical(value)) for value in values]
+        lists.append(tuple(values))
+        told = [msgspec.json.encode(canonical(value)) for value in lists[-1]]
         if not told or len(set(told)) < len(told):
             raise ConfigError(f"grid: {name}: {'names a value twice' if told else 'names no value'}")
-    lists = [tuple(values) for values in grid.values()]
     if (count := int(np.prod([len(each) for each in lists], dtype=np.float64))) > MOST_POINTS:
         raise ConfigError(f"grid: {count:,} points are more than {MOST_POINTS:,}")
     return [_point(tuple(grid), values, config, scenario) for values in product(*lists)]
@@ -115,6 +117,8 @@ def canonical(value: Any) -> Any:
 
     Raises ConfigError for what has no such form: it could not be told apart from another.
     """
+    if isinstance(value, float) and abs(value) < EXACT and value == int(value):
+        return int(value)  # 20.0 is 20, and -0.0 is 0
     if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):

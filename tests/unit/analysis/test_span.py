@@ -11,8 +11,10 @@ from arbkit.analysis.text import comparison_text
 from arbkit.backtest.scenario import QUEUES as KNOWN
 from arbkit.books.meta import KIND_MASK, KIND_PRINT
 from arbkit.core.model import ExecutionStrategy
+from arbkit.core.units import MICRO, Cash
 from arbkit.history.synthetic import SyntheticSpec
 from arbkit.history.tape import Tape
+from tests.builders import TapeBuilder, a_market, a_table
 from tests.unit.analysis.fakes import realistic
 
 
@@ -75,6 +77,18 @@ def test_without_known_fees_the_span_tells_fill_rates_alone() -> None:
     assert queue_table(raw)["pnl_per_opportunity"].isna().all()
     assert all("pnl" not in line and "leg fill rate" in line for line in span_lines(raw))
     assert "pnl per opportunity" not in "".join(span_lines(raw))
+
+
+def test_where_nothing_was_decided_a_figure_is_undefined() -> None:
+    table = a_table(
+        a_market("m", event="e", outcome="A", payout=Cash(MICRO), exclusive=True, exhaustive=True, void="none")
+    )
+    tape = TapeBuilder(table).snapshot(0).trade(1_000, 43, 1).tape()
+    found = ak.compare(tape, ak.baskets(tape), assume_fees="none")
+    assert not found.table["opportunities"].any()
+    lines = span_lines(found.raw)
+    assert lines
+    assert all("leg fill rate - (" in line and "pnl per opportunity - to - dollars" in line for line in lines)
 
 
 def test_losses_are_written_with_a_minus_and_models_are_counted() -> None:

@@ -294,6 +294,21 @@ def test_a_failure_while_winding_up_is_told_with_the_first_one() -> None:
     assert "second" in caught.value.__notes__[0]
 
 
+def test_a_recording_that_fails_again_while_winding_up_leaves_no_step_of_it_behind() -> None:
+    def broken(until: int) -> int | None:
+        raise InvariantViolation("the recording is broken")
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(0, lambda: None)
+        await asyncio.sleep(1)
+
+    with pytest.raises(InvariantViolation, match="the recording is broken") as raised:
+        run_virtual(main(), SimLoop(market=broken))
+    assert raised.value.__notes__ == ["while winding up: InvariantViolation('the recording is broken')"]
+    del raised
+    gc.collect()  # a coroutine that nobody awaited would warn, and a warning is an error
+
+
 def test_an_asynchronous_generator_that_is_dropped_is_closed() -> None:
     seen: list[str] = []
 

@@ -72,6 +72,12 @@ def test_a_grid_without_names_is_one_point() -> None:
     assert [point.values for point in points({}, ExecutionConfig(), Scenario())] == [()]
 
 
+def test_a_grid_may_name_its_values_one_by_one() -> None:
+    named = {"config.max_size": map(float, (1, 2)), "scenario.seed": (seed for seed in range(2))}
+    values = [point.values for point in points(named, ExecutionConfig(), Scenario())]
+    assert values == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
+
+
 @pytest.mark.parametrize(
     ("grid", "why"),
     [
@@ -82,6 +88,8 @@ def test_a_grid_without_names_is_one_point() -> None:
         ({"config.max_size": 3}, "must be a list of values, not 3"),
         ({"config.max_size": []}, "names no value"),
         ({"config.max_size": [1, 2, 1]}, "names a value twice"),
+        ({"config.max_size": [20, 20.0]}, "names a value twice"),
+        ({"config.max_slippage": [0.0, -0.0]}, "names a value twice"),
         ({"config.max_size": [-1]}, "outside"),
         ({"scenario.seed": range(400), "config.max_size": range(1, 400)}, "159,600 points are more than 100,000"),
         ({"scenario.assume_fees": [object()]}, "its type is none that can be written down"),
@@ -130,6 +138,8 @@ def test_settings_of_other_types_are_told_apart_and_equal_ones_are_not() -> None
     assert canonical(frozenset({"x", "y"})) == canonical({"y", "x"})
     assert canonical(np.array([1, 2])) == canonical((np.int64(1), 2))
     assert canonical(ExecutionStrategy.MARKET) != canonical("MARKET")
+    assert canonical(20.0) == canonical(20) != canonical(20.5)
+    assert canonical(2.0**60) != canonical(2**60 + 1)
 
 
 # -- the store -----------------------------------------------------------------------------------------------
