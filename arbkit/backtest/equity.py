@@ -36,9 +36,10 @@ def balances(
     """Return the account at its opening, at the end of each trade, and as markets of what it holds resolve and pay.
 
     `results` in the order in which they ended; one balance for all that happens at one ns after the opening. A refund
-    is known to be cash when it is paid, and before that counts what its baskets' floor does.
+    is known to be cash when it is paid, and before that counts what its baskets' floor does. What a venue pays before the
+    trade that bought the shares has ended counts when it ends, as what the shares cost does.
     """
-    account, found = _Account(opening.cash), [opening]
+    account, found = _Account(opening.cash, results), [opening]
     events: list[tuple[int, int, ExecutionResult | Resolution | Payout]] = [
         *((result.finished_at, 0, result) for result in results),
         *((one.at, 1, one) for one in resolutions),
@@ -55,8 +56,10 @@ def balances(
 class _Account:
     """Cash and shares as trades end, markets resolve and venues pay."""
 
-    def __init__(self, cash: int) -> None:
+    def __init__(self, cash: int, results: Sequence[ExecutionResult]) -> None:
         self.cash = cash
+        self._coming = Counter(leg.book.index for result in results for leg in result.trade.legs)  # trades yet to end
+        self._early: list[Payout] = []  # for shares of which the trade has not ended
         self._held: Counter[int] = Counter()  # shares by book, those of baskets and those left over
         self._paid: Counter[int] = Counter()  # shares by book that have been paid for
         self._baskets: dict[str, tuple[Basket, int]] = {}
@@ -68,6 +71,9 @@ class _Account:
             self._worth[event.book] = event.payout
             return self._held[event.book] > self._paid[event.book]
         if isinstance(event, Payout):
+            if self._coming[event.book] and self._held[event.book] < self._paid[event.book] + event.shares:
+                self._early.append(event)
+                return False
             self.cash += event.amount
             self._paid[event.book] += event.shares
             if self._worth.get(event.book, REFUND) == REFUND:  # rounded up: the floor of the other legs is certain
@@ -77,9 +83,13 @@ class _Account:
         legs = event.trade.legs
         for leg in legs:
             self._held[leg.book.index] += leg.held
+            self._coming[leg.book.index] -= 1
         basket = event.trade.opportunity.basket
         whole = min((int(leg.held) for leg in legs), default=0)
         self._baskets[basket.id] = (basket, self._baskets.get(basket.id, (basket, 0))[1] + whole)
+        early, self._early = self._early, []
+        for payout in early:
+            self.hears(payout)
         return True
 
     def locked(self) -> int:

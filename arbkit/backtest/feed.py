@@ -135,12 +135,12 @@ class RecordedFeed:
         """Wait until one of the baskets is open; None when the tape ends first. One call waits at a time.
 
         Its size is the largest that earns `min_edge` a share at the margin, whatever an engine may trade. Its id is
-        that of the episode, also when it was open before it was asked for.
+        that of the episode, also when it was open before it was asked for; at another `min_edge` episodes begin anew.
         """
         if self._waiter is not None and not self._waiter.done():
             raise InvariantViolation("the feed is asked for the next opportunity twice at once")
         now = self._clock.now()
-        question = self._asked(baskets, min_edge)
+        question = self._asked(baskets, min_edge, now)
         scout = self._catch_up(question, now)
         self._hit = self._before = None
         k = question.open_already(
@@ -221,7 +221,7 @@ class RecordedFeed:
                 self.ladders, self._columns, self.position, scout.position, END, self._hopeful
             )
 
-    def _asked(self, baskets: Sequence[Basket], min_edge: Cash) -> _Question:
+    def _asked(self, baskets: Sequence[Basket], min_edge: Cash, now: int) -> _Question:
         """Return the question in compiled form; it and the scout are kept while the baskets are among the known."""
         question = self._question
         known = question.places if question is not None else {}
@@ -232,8 +232,11 @@ class RecordedFeed:
             limits = Limits(int(min_edge), int(self._gross), int(EVERYTHING), NO_BOUND)
             rules = Rules(limits, self._silence, self._settle, int(self._both), int(self._hopeful))
             armed = np.zeros(len(everyone), np.uint8)
-            none = np.full(len(everyone), -1, np.int64)
-            episodes = Episodes(none, np.full(len(everyone), NEVER, np.int64))
+            episodes = Episodes(np.full(len(everyone), -1, np.int64), np.full(len(everyone), NEVER, np.int64))
+            if question is not None and question.rules.limits.min_edge == min_edge:
+                before, same = self._catch_up(question, now), slice(len(question.baskets))
+                episodes.row[same] = before.episodes.row
+                episodes.ended[same] = np.where(before.watch.open, now, before.episodes.ended)  # those go on
             scout = self._scout = Scout(copied(self.ladders), self.position, fresh_watch(arrays), episodes)
             room = scratch(self.ladders, arrays)
             watched = (arrays, rules, scout.watch, episodes, armed)

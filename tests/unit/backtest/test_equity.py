@@ -49,12 +49,12 @@ def bought() -> TapeBuilder:
     return first.level(10_000, ASK, 50, 5).level(10_400, ASK, 50, 0)
 
 
-def run(tape: Tape, **habits: float) -> Portfolio:
+def run(tape: Tape, reply_ms: float = 20.0, **habits: float) -> Portfolio:
     one = baskets(tape, ["outcomes"])[:1]
     seen = scan_tape(
         tape, one, min_edge=Cash(100), gross=True, fees=None, max_size=shares(100), max_exposure=Cash(250 * MICRO)
     )
-    scenario = Scenario(queue="through", entry_ms=20.0, reply_ms=20.0, habits={"venue": Habits(**habits)})  # type: ignore[arg-type]
+    scenario = Scenario(queue="through", entry_ms=20.0, reply_ms=reply_ms, habits={"venue": Habits(**habits)})  # type: ignore[arg-type]
     config = ExecutionConfig(edge="gross", max_slippage=0.0)
     return run_portfolio(tape, seen, one, ExecutionStrategy.MARKET, config, scenario)
 
@@ -95,6 +95,22 @@ def test_a_match_that_settles_after_the_resolution_is_paid_when_it_has() -> None
     tape = bought().resolution(10_900, 100).resolution(10_900, 0, book=2).mark(11_000).mark(30_000).tape()
     done = run(tape, pays_s=0.0, settle_s=5.0)
     assert done.equity[-1].cash + done.equity[-1].locked == CASH + 50_000
+
+
+def test_a_venue_that_pays_before_the_trade_has_ended_makes_nobody_richer() -> None:
+    """The venue has paid five dollars while the account has not heard of the fills that cost it 4.95."""
+    tape = bought().resolution(10_450, 100).resolution(10_450, 0, book=2).mark(30_000).tape()
+    done = run(tape, reply_ms=500.0, pays_s=0.0)
+    (result,) = done.results
+    assert result.finished_at > ms(10_450)
+    assert done.equity == (Balance(ms(0), CASH, 0), Balance(result.finished_at, CASH + 50_000, 0))
+
+
+def test_what_no_trade_explains_is_counted_when_the_last_of_its_book_has_ended() -> None:
+    paid = [Payout(5, 0, shares(4), Cash(4 * MICRO)), Payout(6, 0, shares(9), Cash(9 * MICRO))]
+    paid.append(Payout(7, 8, shares(1), Cash(MICRO)))  # of a book that nobody traded
+    course = balances(Balance(0, 100 * MICRO, 0), [three_legs()], [], paid)
+    assert [(one.at, one.cash) for one in course] == [(0, 100 * MICRO), (7, 101 * MICRO), (10, 105 * MICRO)]
 
 
 def test_markets_of_which_nothing_is_held_add_no_step() -> None:

@@ -17,7 +17,7 @@ from arbkit.core.model import ArbitrageOpportunity, Basket, Health, Kind, Order,
 from arbkit.core.units import MICRO, NS_PER_MS, Cash
 from arbkit.fees import rule
 from arbkit.history.tape import Tape
-from tests.builders import ASK, TapeBuilder, a_market, a_table, cents, ms, shares
+from tests.builders import ASK, TapeBuilder, a_market, a_table, cents, ms, replace, shares
 
 EDGE = Cash(10_000)  # one cent a share
 
@@ -350,6 +350,27 @@ def test_baskets_may_be_asked_for_in_turns() -> None:
         assert seen is None or seen.basket.id == "b+a"
         assert here.clock.now() == ms(2_000)
         assert await here.feed.when([wanted, other], EDGE) is None
+
+    run(here, main)
+
+
+@pytest.mark.parametrize("between", [["b+a"], ["a+b", "b+a"], ["b+a", "a+b"]])
+def test_an_episode_keeps_its_name_when_another_basket_is_asked_for(between: list[str]) -> None:
+    tape = pair().level(300, ASK, 44, 6).level(500, ASK, 57, 6).level(5_000, ASK, 44, 0).mark(9_000).tape()
+    here, wanted = world(tape), basket(tape)
+    known = {"a+b": wanted, "b+a": replace(wanted, id="b+a", floor=Cash(900_000))}  # the second never opens
+    (expected,) = scanned(tape).opportunities()
+
+    async def main() -> None:
+        for asked in (["a+b"], between, ["a+b"]):
+            try:
+                async with asyncio.timeout(1.5):
+                    seen = await here.feed.when([known[name] for name in asked], EDGE)
+            except TimeoutError:
+                continue
+            assert seen is not None
+            assert (seen.basket.id, seen.id) == ("a+b", expected.id)
+            await asyncio.sleep(0.4)
 
     run(here, main)
 
