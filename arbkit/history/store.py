@@ -15,7 +15,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from os import PathLike
+from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -89,26 +91,27 @@ def write_tape(tape: Tape, path: str | PathLike[str]) -> str:
 def replacing(path: str | PathLike[str]) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its place at the end, or is removed on an error.
 
+    Whatever ends the work before that, Ctrl-C too, leaves what stood at `path` as it was. A process that is killed
+    outright leaves the folder it wrote in, `.NAME.xxxxxxxx` beside `path`: delete it once nobody writes there. Killed
+    between the two renames it leaves both tapes in it, as `old` and `new`, and none at `path`: see `_lost`.
+
     Raises DataError when `path` exists and is not a tape: nothing else is ever overwritten.
     """
     final = path_of(path, "where a tape is written").absolute()
     refuse_foreign(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    old, fresh = work / "old", work / "new"
     try:
-        fresh = work / "new"
         fresh.mkdir()
         yield fresh
         refuse_foreign(final)
         if final.exists():
-            final.rename(work / "old")
-        try:
-            fresh.rename(final)
-        except OSError:
-            if (work / "old").exists():
-                (work / "old").rename(final)  # put back what stood there
-            raise
+            final.rename(old)
+        fresh.rename(final)
     finally:
+        if lexists(old) and not lexists(final):
+            old.rename(final)  # put back what stood there; where that fails it is not removed either
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -330,7 +333,7 @@ def _refuse_links(folder: Path) -> None:
 def _document(folder: Path) -> dict[str, Any]:
     file = folder / "tape.json"
     if not file.is_file():
-        raise DataError(f"{folder}: not a tape: there is no tape.json in it")
+        raise DataError(f"{folder}: not a tape: there is no tape.json in it{_lost(folder)}")
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -348,6 +351,15 @@ def _document(folder: Path) -> dict[str, Any]:
     if not all(type(lag) is int and 0 <= lag < 1 << 63 for lag in document["lag_max"]):
         raise DataError(f"{file}: field `lag_max` must hold whole numbers of ns")
     return document
+
+
+def _lost(folder: Path) -> str:
+    """Say where the tape lies that a writer had taken from its place when it was killed: see `replacing`."""
+    if lexists(folder) or not folder.name:
+        return ""
+    left = sorted(folder.absolute().parent.glob(f".{escape(folder.name)}.*/old/tape.json"))
+    places = ", ".join(str(file.parent) for file in left)
+    return places and f"; a writer was stopped while it replaced the tape that stood here, which is {places}: rename it"
 
 
 def _guarded(file: Path, read: Callable[[Path], T]) -> T:
