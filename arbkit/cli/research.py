@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arbkit.cli.base import app, refusable, usage
+from arbkit.cli.base import app, refusable, terminable, usage
 
 if TYPE_CHECKING:
     from arbkit.analysis.results import Comparison
@@ -122,7 +122,8 @@ def import_(
         raise usage("give at least one recording and the folder of the tape")
     from arbkit.history.importers import import_recording
 
-    report = refusable(lambda: import_recording(paths[:-1], paths[-1], markets=markets, format=format))
+    with terminable():
+        report = refusable(lambda: import_recording(paths[:-1], paths[-1], markets=markets, format=format))
     typer.echo(str(report))
     _write_json(json_file, report.to_dict())
 
