@@ -14,7 +14,7 @@ import mmap
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from os import PathLike
 from os.path import lexists
@@ -95,24 +95,28 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
     outright leaves the folder it wrote in, `.NAME.xxxxxxxx` beside `path`: delete it once nobody writes there. Killed
     between the two renames it leaves both tapes in it, as `old` and `new`, and none at `path`: see `_lost`.
 
-    Raises DataError when `path` exists and is not a tape: nothing else is ever overwritten.
+    Raises DataError when `path` exists and is not a tape, for nothing else is ever overwritten, and when the disk
+    refuses (full, not writable), with the OSError as its cause.
     """
     final = path_of(path, "where a tape is written").absolute()
     refuse_foreign(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    old, fresh = work / "old", work / "new"
     try:
-        fresh.mkdir()
-        yield fresh
-        refuse_foreign(final)
-        if final.exists():
-            final.rename(old)
-        fresh.rename(final)
-    finally:
-        if lexists(old) and not lexists(final):
-            old.rename(final)  # put back what stood there; where that fails it is not removed either
-        shutil.rmtree(work, ignore_errors=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        old, fresh = work / "old", work / "new"
+        try:
+            fresh.mkdir()
+            yield fresh
+            refuse_foreign(final)
+            if final.exists():
+                final.rename(old)
+            fresh.rename(final)
+        finally:
+            if lexists(old) and not lexists(final):
+                old.rename(final)  # put back what stood there; where that fails it is not removed either
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{final}: not written{_lost(final) or ', and nothing there is changed'}: {error}") from error
 
 
 def refuse_foreign(path: Path) -> None:
@@ -236,12 +240,15 @@ class Spool:
         self.rows += len(rows.ts_recv)
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
+        """Close the files, all of them even where one cannot be written to its end."""
+        with ExitStack() as stack:
+            for file in self._files:
+                stack.callback(file.close)
 
     def remove(self) -> None:
         """Delete the files."""
-        self.close()
+        with suppress(OSError):  # what is not in them is not wanted any more
+            self.close()
         shutil.rmtree(self._paths[0].parent, ignore_errors=True)
 
     def mapped(self, n_books: int) -> Rows:

@@ -12,6 +12,7 @@ import pytest
 from arbkit.core.errors import DataError
 from arbkit.history.tape import Tape, read_tape
 from tests.builders import BID, TapeBuilder
+from tests.unit.history import test_kalshi_csv as kalshi
 
 # A signal that comes when the old tape has left its place and the new one is not there yet.
 WRITER = """
@@ -81,3 +82,50 @@ def test_a_name_that_is_a_pattern_is_taken_as_it_is(old: Tape, tmp_path: Path) -
     old.write(tmp_path / ".tape.12345678" / "old")
     with pytest.raises(DataError, match=r"there is no tape\.json in it$"):
         read_tape(tmp_path / "t*")
+
+
+# What a full disk does, by the limit that a process may set itself: writing fails at that many bytes of a file.
+FULL = """
+import os, resource, signal, sys
+from arbkit.core.errors import DataError
+from arbkit.history.importers import import_recording
+from arbkit.history.tape import read_tape
+
+tape, final, recording, limit = read_tape(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+for work in (lambda: tape.write(final), lambda: import_recording(recording, final)):
+    try:
+        work()
+    except DataError as error:
+        assert isinstance(error.__cause__, OSError), repr(error.__cause__)
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 100, 1_500])
+def test_a_full_disk_refuses_a_tape_by_name_and_leaves_what_stood_there(old: Tape, folder: Path, limit: int) -> None:
+    recording = kalshi.write(folder.with_name("recording.csv"), kalshi.CALM)
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        FULL,
+        *map(str, (folder.with_name("other"), folder, recording, limit)),
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60, text=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 2, said
+    for line in said:
+        assert line.startswith(f"{folder}: not written, and nothing there is changed: ")
+        assert "File too large" in line
+    assert done.stderr == ""
+    assert read_tape(folder).digest == old.digest
+    assert hidden(folder) == []
+
+
+def test_a_place_where_no_folder_can_be_made_refuses_a_tape_by_name(old: Tape, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file/tapes/tape: not written, and nothing there is changed: "):
+        old.write(tmp_path / "file" / "tapes" / "tape")
