@@ -3,7 +3,8 @@
 numba's on-disk cache notices a change in a function's own file, not in a function it calls from another file, nor in
 a constant that it takes from there and freezes. So the cache folder is named by a hash over every source file that
 holds a compiled function or a constant one of them imports, over numba's version and over Python's: any such edit
-opens a new folder. `ARBKIT_CACHE` moves it (default: `~/.cache/arbkit`).
+opens a new folder. `ARBKIT_CACHE` moves it (default: `~/.cache/arbkit`). Where it cannot be written nothing is kept:
+numba would turn to `__pycache__`, whose code goes stale.
 """
 
 import hashlib
@@ -11,9 +12,11 @@ import os
 import platform
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar, cast
 
 import numba
@@ -54,12 +57,25 @@ def _sources(package: Path) -> dict[Path, str]:
 
 
 @cache
-def _folder() -> str:
-    return str(cache_home() / f"kernels-{source_hash()}")
+def _folder() -> Path | None:
+    """Return the folder for compiled code; None, with one warning, where it cannot be written."""
+    folder = cache_home() / f"kernels-{source_hash()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        warnings.warn(
+            f"{folder}: compiled code cannot be kept there ({error.strerror}), so every process compiles anew, some 20 s "
+            "for a scan: set ARBKIT_CACHE to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return folder
 
 
 def compiled(function: F) -> F:
-    """Compile a function with numba, without fast maths and without the interpreter; keep the result on disk.
+    """Compile a function with numba, without fast maths and without the interpreter; keep the result if it can be.
 
     It counts no references: its arrays are its caller's, who holds them for as long as the call lasts, so it can only
     read and write them. What makes an array of its own does not compile, and says so.
@@ -79,7 +95,10 @@ def inlined(function: F) -> F:
 def _made(function: F, **options: Any) -> F:
     settings: Any = numba.config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = _folder()  # read when the function is decorated; the user's own setting stays
+    folder = _folder()
+    if folder is None:
+        return cast(F, numba.njit(**{**OPTIONS, "cache": False}, **options)(function))
+    settings.CACHE_DIR = str(folder)  # read when the function is decorated; the user's own setting stays
     try:
         return cast(F, numba.njit(**OPTIONS, **options)(function))
     finally:

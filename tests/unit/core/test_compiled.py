@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -45,16 +45,21 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def answer(package: Path) -> int:
+def run(package: Path, cache: Path) -> subprocess.CompletedProcess[str]:
     """Call the outer function in a process of its own."""
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", "from arbkit.caller import caller; print(caller(1))"],
         cwd=package,
-        env={**os.environ, "ARBKIT_CACHE": str(package / "cache"), "PYTHONPATH": str(package)},
+        env={**os.environ, "ARBKIT_CACHE": str(cache), "PYTHONPATH": str(package)},
         capture_output=True,
         text=True,
         check=True,
     )
+
+
+def answer(package: Path) -> int:
+    done = run(package, package / "cache")
+    assert done.stderr == ""
     return int(done.stdout)
 
 
@@ -70,6 +75,39 @@ def test_an_edited_callee_or_constant_of_another_file_is_compiled_anew(package: 
     edit(package / "arbkit/core/codes.py", "STEP = 1", "STEP = 2")
     assert answer(package) == 122
     assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.no_cover
+def test_where_the_cache_cannot_be_written_nothing_is_kept_so_that_nothing_goes_stale_and_that_is_said_once(
+    package: Path,
+) -> None:
+    (package / "file").write_text("")
+    below = package / "file" / "cache"  # not even root can make a folder there
+    for changed, value in ((None, 111), ("20 * x", 121)):
+        if changed:
+            edit(package / "arbkit/callee.py", "10 * x", changed)
+        done = run(package, below)
+        assert int(done.stdout) == value
+        assert done.stderr.count("Warning") == 1
+        assert f"{below}" in done.stderr
+        assert "ARBKIT_CACHE" in done.stderr
+    assert list(package.rglob("*.nb?")) == []
+
+
+def test_a_function_is_compiled_without_a_cache_where_none_can_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ARBKIT_CACHE", str(tmp_path / "file"))
+    module._folder.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="set ARBKIT_CACHE to a folder that can be written") as warned:
+            made: Any = [module.compiled(second_of), module.inlined(second_of)]
+    finally:
+        module._folder.cache_clear()
+    assert len(warned) == 1
+    assert [each.stats.cache_path for each in made] == [None, None]
+    assert made[0](Pair(np.arange(3), np.arange(3, 6)), 1) == 4
 
 
 def test_what_compiled_code_is_made_of_changes_the_hash_and_nothing_else_does(package: Path) -> None:
