@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from glob import escape
 from os import PathLike
 from os.path import lexists
@@ -284,7 +285,6 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
     clocks = document["clocks"]
     if clocks not in CLOCKS:
         raise DataError(f"{folder / 'tape.json'}: field `clocks`: {clocks!r} is none of {', '.join(CLOCKS)}")
-    ladders, lag_max = None, None
     if verify:
         try:
             check_rows(markets, rows)
@@ -292,11 +292,16 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
             raise DataError(f"{folder}: {error}") from error
         if digest_of(markets, rows, clocks) != document["digest"]:
             raise DataError(f"{folder}: rows and market table do not match the digest in tape.json: damaged or edited")
-    else:
+        if (folder / "replay.arrow").is_file():
+            _check_record(folder, rows)
+    lag_max = np.array(document["lag_max"], dtype=np.int64)
+    if len(lag_max) != len(markets.books):
+        raise DataError(f"{folder / 'tape.json'}: field `lag_max`: {len(lag_max)} for {len(markets.books)} books")
+    ladders = None
+    if not verify or (folder / "ladders.parquet").is_file():
         ladders = _guarded(folder / "ladders.parquet", lambda file: _ladders(file, len(markets.books)))
-        lag_max = np.array(document["lag_max"], dtype=np.int64)
-        if len(lag_max) != len(markets.books):
-            raise DataError(f"{folder / 'tape.json'}: field `lag_max`: {len(lag_max)} for {len(markets.books)} books")
+    if verify:
+        _check_derived(folder, rows, clocks, ladders, lag_max)
     return Tape.trusted(
         markets,
         rows,
@@ -309,6 +314,42 @@ def load_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
         ladders,
         lag_max,
     )
+
+
+def _check_record(folder: Path, rows: Rows) -> None:
+    """Raise DataError, naming the file, when the Parquet files do not hold these rows."""
+    at = 0
+    for file in sorted((folder / "rows").glob("*.parquet")):
+        end = _guarded(file, partial(_same_until, rows=rows, at=at))
+        if end is None:
+            raise DataError(
+                f"{file}: its rows are not those of replay.arrow, which match the digest in tape.json: damaged or edited"
+            )
+        at = end
+
+
+def _same_until(file: Path, rows: Rows, at: int) -> int | None:
+    """Return how far the rows of one Parquet file reach that begin at `at`; None when they differ from these."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        end = at + opened.metadata.num_rows
+        for batch in opened.iter_batches(PIECE):  # a day need not fit memory
+            piece, expected = _unpacked(pa.Table.from_batches([batch])), rows.cut(slice(at, at + batch.num_rows))
+            if not all(np.array_equal(*pair) for pair in zip(piece, expected, strict=True)):
+                return None
+            at += batch.num_rows
+            forget(rows)
+    return end if at == end else None
+
+
+def _check_derived(folder: Path, rows: Rows, clocks: Clocks, ladders: Ladders | None, lag_max: np.ndarray) -> None:
+    """Raise DataError when what is kept beside the rows does not follow from them: it is believed without `verify`."""
+    if not np.array_equal(lag_max, lag_max_of(rows, len(lag_max), clocks)):
+        raise DataError(f"{folder / 'tape.json'}: field `lag_max` is not that of the rows: damaged or edited")
+    if ladders and not all(map(np.array_equal, ladders, ladders_of(rows, len(lag_max)))):
+        raise DataError(f"{folder / 'ladders.parquet'}: does not hold the prices of the rows: damaged or edited")
 
 
 def _read(file: Path, columns: list[str] | None = None) -> pa.Table:

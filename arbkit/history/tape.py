@@ -255,7 +255,9 @@ def read_tape(path: str | PathLike[str], *, verify: bool = True) -> Tape:
 
     `path` may be a URL that fsspec knows, such as s3://bucket/tape: the tape is copied here once, and opened then.
 
-    `verify` reads all of it once, to check it and compare it with the stored digest; without, it opens at once.
+    `verify` reads all of it once: the rows and the market table are checked and compared with the stored digest, the
+    Parquet files with the mapped ones, ladders and lags with the rows. What `tape.json` says of source, licence,
+    `synthetic` and quality follows from nothing and is believed. Without it the tape opens at once.
 
     Raises DataError when the folder is not a tape, is of another schema version, or is damaged.
     """

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from arbkit.backtest.quotes import Quote, at_venue
@@ -287,6 +289,44 @@ def test_a_changed_byte_is_noticed(folder: Path) -> None:
     damaged[at] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(DataError, match="do not match the digest"):
+        read_tape(folder)
+
+
+def rewrite(file: Path, column: str, change: int) -> None:
+    """Write a Parquet file anew with one number of its second row changed: as readable as it was."""
+    table = pq.read_table(file)
+    at = table.column_names.index(column)
+    values = table.column(column).to_numpy().copy()
+    values[1] += change
+    pq.write_table(table.set_column(at, column, pa.array(values)), file)
+
+
+@pytest.mark.parametrize(("column", "change"), [("ts_recv", 1), ("lag", 1), ("book", 1), ("price", 1), ("size", 1)])
+def test_a_record_that_differs_from_the_mapped_file_is_noticed(folder: Path, column: str, change: int) -> None:
+    rewrite(folder / "rows" / "2026-05-28.parquet", column, change)
+    with pytest.raises(DataError, match=r"2026-05-28\.parquet: its rows are not those of replay\.arrow"):
+        read_tape(folder)
+
+
+def test_a_record_whose_days_have_each_others_rows_is_noticed(tmp_path: Path) -> None:
+    day = 24 * 3_600_000
+    TapeBuilder().snapshot(0, [(40, 1)]).level(day, BID, 40, 2).tape().write(tmp_path / "tape")
+    first, second = sorted((tmp_path / "tape" / "rows").iterdir())
+    assert len(read_tape(tmp_path / "tape")) == 3
+    first.rename(tmp_path / "kept")
+    second.rename(first)
+    (tmp_path / "kept").rename(second)
+    with pytest.raises(DataError, match=f"{first.name}: its rows are not those of replay"):
+        read_tape(tmp_path / "tape")
+
+
+def test_ladders_and_lags_that_are_not_those_of_the_rows_are_noticed(tape: Tape, folder: Path) -> None:
+    edit(folder, lag_max=[*tape.lag_max[:-1].tolist(), 1])
+    with pytest.raises(DataError, match=r"tape\.json: field `lag_max` is not that of the rows"):
+        read_tape(folder)
+    tape.write(folder)
+    rewrite(folder / "ladders.parquet", "price", 1)
+    with pytest.raises(DataError, match=r"ladders\.parquet: does not hold the prices of the rows"):
         read_tape(folder)
 
 
