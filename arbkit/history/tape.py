@@ -244,7 +244,12 @@ class Tape:
         )
 
     def write(self, path: str | PathLike[str]) -> str:
-        """Write the tape to a folder (replaced as a whole when it is a tape already) and return its digest."""
+        """Write the tape to a folder (replaced as a whole when it is a tape already) and return its digest.
+
+        Raises DataError when something else stands there, or the disk refuses: nothing is changed then. A process
+        that is killed outright while it writes leaves a hidden folder `.NAME.xxxxxxxx` beside it; that may be deleted
+        where no tape is missing (reading one whose place is empty says where it lies).
+        """
         from arbkit.history.store import write_tape
 
         return write_tape(self, path)
