@@ -12,6 +12,7 @@ import numpy as np
 
 from arbkit.core.errors import DataError
 from arbkit.core.model import MarketTable
+from arbkit.history.importers.apart import Apart
 from arbkit.history.importers.base import Batch, BookIndex, Importer, Source
 from arbkit.history.importers.merge import merged
 from arbkit.history.markets import read_markets
@@ -54,7 +55,7 @@ def import_recording(
     own: see `Importer`. `markets` is a markets.toml; without one every market is unknown. `source` and `licence` are kept with the tape.
     The same files give the same tape whatever their order; a tape at `dest` is replaced as a whole at the end, and
     on any error it stays as it was. Raises DataError for an unknown format, a file that cannot be used, more than
-    1 % of refused rows, or a `dest` that is not a tape.
+    1 % of refused rows, two files that tell of one book at the same time, or a `dest` that is not a tape.
     """
     refuse_foreign(path_of(dest, "where a tape is written").absolute())
     spec = read_markets(path_of(markets, "markets.toml")) if markets is not None else None
@@ -131,11 +132,17 @@ def _streams(
     groups: Sequence[tuple[Importer, list[Source]]], found: Sequence[Source], books: BookIndex, log: QualityLog
 ) -> list[Iterator[Batch]]:
     """Return the streams in the order that ties follow: that of the files, a group standing at its first one."""
-    ranked: list[tuple[int, int, Iterator[Batch]]] = []
+    ranked: list[tuple[int, str, Iterator[Batch]]] = []
     for reader, group in groups:
-        for i, stream in enumerate(reader.read(group, books, log)):
-            ranked.append((found.index(group[i]), i, stream))
-    return [stream for _, _, stream in sorted(ranked, key=lambda entry: entry[:2])]
+        streams = reader.read(group, books, log)
+        names = [each.name for each in group] if len(streams) > 1 else [", ".join(each.name for each in group)]
+        for source, name, stream in zip(group[: len(streams)], names, streams, strict=True):
+            ranked.append((found.index(source), name, stream))
+    ranked.sort(key=lambda entry: entry[0])
+    if len(ranked) == 1:
+        return [ranked[0][2]]
+    apart = Apart(books)
+    return [apart.watched(name, stream) for _, name, stream in ranked]
 
 
 def _spooled(spool: Spool, streams: list[Iterator[Batch]], books: BookIndex) -> tuple[Meter, set[int]]:
