@@ -2,7 +2,8 @@
 
 Columns ts_ms, market_slug (the key that markets.toml calls `source`; UP is YES), and for both tokens and five levels
 bid_px_up_1, bid_sz_up_1, ask_px_up_1, ... with nothing where there is no level. The recorder wrote all it had anew
-every minute, so a row stands up to fifteen times: what is stamped no later than what was read before is a repeat.
+every minute, so a row stands up to fifteen times: a stamp that was read before is a repeat. A snapshot that is stamped
+earlier than one already read, and was not read itself, is not news: it is left out too, and counted apart.
 
 Snapshots become what changed between them; a level that leaves the window of five is written as gone. The columns of
 the last trade are no prints: several trades of one second leave one, and nobody says when.
@@ -34,6 +35,7 @@ SIDES = [
 ]
 COLUMNS = ("ts_ms", "market_slug", *(name for _, _, names in SIDES for name in names))
 AGAIN = "times the file starts over"
+LATE = "snapshots left out, older than one above them"
 
 
 class Updown:
@@ -95,13 +97,16 @@ def _rows(source: Source, index: BookIndex, log: FileLog) -> Iterator[tuple[int,
                 log.duplicates += 1
                 continue
             log.stamped(stamp, latest)
-            latest = max(latest, stamp)
+            if stamp < latest:
+                log.figures[LATE] = log.figures.get(LATE, 0) + 1
+                continue
             try:
                 levels = [side.levels(i) for side in sides]
             except ValueError as error:
                 log.refuse(log.rows_read, str(error))
                 continue
             seen.add(stamp)
+            latest = stamp  # of what could be used: a row that was refused may come again, and better
             up, down = index.book(slug, "yes", venue=VENUE), index.book(slug, "no", venue=VENUE)
             yield stamp, [Snapshot(up, levels[0], levels[1]), Snapshot(down, levels[2], levels[3])]
 

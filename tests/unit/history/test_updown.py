@@ -72,9 +72,19 @@ def test_rows_that_are_written_again_and_again_count_once(tmp_path: Path) -> Non
     assert again.quality.files[0]["figures"] == {updown.AGAIN: 2}
 
 
-def test_a_row_that_is_new_and_late_is_a_backward_step(tmp_path: Path) -> None:
-    tape = imported(tmp_path, [mirrored(0, 0.5, 0.52), mirrored(5, 0.5, 0.52), mirrored(3, 0.4, 0.42)])
-    assert (tape.quality.total("duplicates"), tape.quality.total("backward")) == (0, 1)
+def test_a_snapshot_older_than_one_already_read_is_left_out_and_counted(tmp_path: Path) -> None:
+    tape = imported(tmp_path, [mirrored(0, 0.5, 0.52), mirrored(5, 0.5, 0.52), *[mirrored(3, 0.4, 0.42)] * 2])
+    assert tape.books_at(2**62)[0].bids == (Level(500_000, 10_000_000),)
+    assert (tape.quality.total("duplicates"), tape.quality.total("backward")) == (0, 2)
+    assert tape.quality.files[0]["figures"] == {updown.AGAIN: 1, updown.LATE: 2}
+
+
+def test_a_snapshot_that_was_refused_is_taken_when_it_comes_again_and_can_be_used(tmp_path: Path) -> None:
+    bad = row(300, ([(1.0, 1)], []), ([], []))
+    good = [mirrored(s, 0.5, 0.52) for s in range(300)]
+    tape = imported(tmp_path, [*good, bad, *good, mirrored(300, 0.4, 0.42)])
+    assert (tape.quality.refused, tape.books_at(ns(300))[0].bids[0].price) == (1, 400_000)
+    assert updown.LATE not in tape.quality.files[0]["figures"]
 
 
 def test_a_side_without_levels_is_empty_and_counted_and_a_level_that_leaves_is_gone(tmp_path: Path) -> None:
