@@ -56,11 +56,11 @@ def columns_of(path: Path, head: bytes) -> frozenset[str]:
         return frozenset(pq.read_schema(path).names)
 
 
-def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> Iterator[pa.RecordBatch]:
     """Yield the rows in pieces, these columns only.
 
     Raises DataError when a column is missing, when the file is damaged (pages that carry a checksum are held to it),
-    and when it claims to hold more than any recording would.
+    when it holds no row, unless that may be, and when it claims to hold more than any recording would.
     """
     # Read ahead, pyarrow holds all that it has read until the file is closed: 570 MB of an hour of 50 million rows.
     options: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False, "buffer_size": BUFFER_BYTES}
@@ -68,7 +68,7 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for name in columns:
             if name not in file.schema_arrow.names:
                 raise DataError(f"{path}: column `{name}` is missing; there are {', '.join(file.schema_arrow.names)}")
-        if not file.metadata.num_rows:
+        if not file.metadata.num_rows and not may_be_empty:
             raise DataError(f"{path}: holds no row")
         _refuse_bombs(path, file.metadata)
         pieces = file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))

@@ -8,13 +8,13 @@ arrive together and stand far apart in the file. `asset_id` is the key that mark
 A `book` is whole: it is written as its difference to what is known. Changes state new totals and the bests after
 them, which correct the book as far as they prove anything (see `proven`); a book without a whole one yet is known
 from its first change on. An hour that is missing between two files is a gap: no change is applied across it, and all
-books are unknown until something is said of them anew. Two files of one hour, or any that overlap by more than
-messages overtake each other, are no recording.
+books are unknown until something is said of them anew. Which hour a file is of, the end of its name says (`T05`); where
+it says none, the stamps do. A file without a row is a quiet hour. Two files of one hour, one whose rows are of another
+than its name says, or any that overlap by more than messages overtake each other, are no recording.
 """
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -33,9 +33,10 @@ from arbkit.core.units import MICRO, NS_PER_S
 from arbkit.history.importers import parquet
 from arbkit.history.importers.base import Batch, BookIndex, MessageWriter, Source, snap_price, snap_size
 from arbkit.history.importers.by_time import TimeSorter
+from arbkit.history.importers.hours import Coverage, Stretch, utc
 from arbkit.history.importers.proven import ProvenBooks, Said
 from arbkit.history.quality import FileLog, QualityLog
-from arbkit.history.stamps import EARLIEST, LATEST, parse_ns
+from arbkit.history.stamps import EARLIEST, LATEST
 from arbkit.history.tape import Clocks
 
 VENUE = "polymarket"
@@ -47,8 +48,6 @@ BOOK, CHANGE, TRADE, TICK = range(4)
 SIDES = ("BUY", "SELL")  # of a change: bid, ask; of a trade: who took. The codes of both are 1 and 2
 STRETCH_NS = 15 * NS_PER_S
 LISTED_ROWS = 1 << 16  # made Python's at once: ten times the size of what they are made from
-HOUR_NS = 3_600 * NS_PER_S
-HOUR = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2})$")
 NOT_TOLD = -1  # a best that a row does not print
 # A whole book is a row of kind WHOLE and one of kind LEVEL_OF_WHOLE for each level; other kinds are those of a tape.
 WHOLE, LEVEL_OF_WHOLE = 14, 15
@@ -58,7 +57,6 @@ ROW = np.dtype(
 )  # fmt: skip
 LEVEL = np.dtype([("place", "<i8"), ("side", "u1"), ("price", "<i4"), ("size", "<i8")])  # of a whole book
 TICKS = "changes of the tick, which markets.toml has to state"
-HOURS = "missing hours"
 
 
 class Pmxt:
@@ -80,28 +78,24 @@ class Pmxt:
 IMPORTER = Pmxt()
 
 
-def hour_of(stem: str) -> int | None:
-    """Return when the hour begins that a file's name ends in (ns), None when it names none."""
-    found = HOUR.search(stem)
-    return parse_ns(f"{found[1]}T{found[2]}:00:00Z") if found else None
-
-
 def _hours(sources: Sequence[Source], index: BookIndex, quality: QualityLog) -> Iterator[Batch]:
     out = MessageWriter()
     books = ProvenBooks(out)
+    covered = Coverage()
     before: int | None = None
-    for source in sorted(sources, key=lambda each: (hour_of(each.stem) or 0, each.stem)):
-        log, hour = quality.file(source.name), hour_of(source.stem)
+    stretches = [(Stretch(source), source) for source in sources]
+    for stretch, source in sorted(stretches, key=lambda each: (_begins(*each, alone=len(sources) == 1), each[1].stem)):
+        log, hour = quality.file(source.name), stretch.hour
         if hour is not None and hour == before:
-            raise DataError(f"{source.path}: another file is of the same hour, {_utc(hour)}: which one is meant?")
-        if hour is not None and before is not None and hour > before + HOUR_NS:
-            log.figures[HOURS] = (hour - before) // HOUR_NS - 1
-            log.note(f"no file of the hour before: every book is unknown from {_utc(before + HOUR_NS)} on")
-            books.lose(before + HOUR_NS)
+            raise DataError(f"{source.path}: another file is of the same hour, {utc(hour)}: which one is meant?")
         before = hour if hour is not None else before
         with TimeSorter(ROW, STRETCH_NS) as sorter:
             for rows in _rows(source, index, books, log):
+                stretch.add(rows["recv"][rows["kind"] != LEVEL_OF_WHOLE])
                 sorter.add(rows)
+            stretch.check(log)
+            if (lost := covered.next(stretch, log)) is not None:
+                books.lose(max(lost, out.now + 1))
             started = False
             for rows in sorter.ordered():
                 if not started:  # what overlaps the file before would be told again, at the end of it
@@ -112,8 +106,16 @@ def _hours(sources: Sequence[Source], index: BookIndex, quality: QualityLog) -> 
     yield out.take()
 
 
-def _utc(ns: int) -> str:
-    return f"{np.datetime64(ns // NS_PER_S, 's')} UTC"
+def _begins(stretch: Stretch, source: Source, *, alone: bool) -> int:
+    """Return where a file stands among the others (ns): by its name, or else by the first of its stamps."""
+    if stretch.hour is not None or alone:
+        return stretch.hour or 0
+    first = LATEST
+    for piece in parquet.batches(source.path, COLUMNS[:1], may_be_empty=True):
+        with parquet.reading(source.path):
+            stamps = parquet.recorded_array(piece.column(COLUMNS[0]))
+        first = min(first, int(stamps[stamps > 0].min(initial=LATEST)))
+    return first
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def _utc(ns: int) -> str:
 def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) -> Iterator[np.ndarray]:
     """Yield the usable rows as recorded; the others are refused with their number, counted from 1."""
     latest = (-1, 0)
-    for piece in parquet.batches(source.path, COLUMNS):
+    for piece in parquet.batches(source.path, COLUMNS, may_be_empty=True):
         with parquet.reading(source.path):
             cells = _Cells(piece)
         numbers = np.array([_book(name, index, books, log) for name in cells.names] + [-1], dtype=np.int32)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.model import Level
-from arbkit.history.importers import import_recording, pmxt
+from arbkit.history.importers import hours, import_recording, pmxt
 from arbkit.history.tape import Tape, read_tape
 
 HOUR = 1_780_000_000_000 // 3_600_000 * 3_600_000  # ms; the start of an hour
@@ -90,8 +90,8 @@ def written(path: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-def imported(tmp_path: Path, *hours: Sequence[Row], at: Sequence[int] = (0, 1, 2)) -> Tape:
-    files = [written(tmp_path / f"{stem(hour)}.parquet", rows) for hour, rows in zip(at, hours, strict=False)]
+def imported(tmp_path: Path, *told: Sequence[Row], at: Sequence[int] = (0, 1, 2)) -> Tape:
+    files = [written(tmp_path / f"{stem(hour)}.parquet", rows) for hour, rows in zip(at, told, strict=False)]
     fields = "event outcome payout exclusive exhaustive void tick lot min_size fee_rule start close resolution"
     lines = ["[[market]]", 'venue = "polymarket"', 'id = "M"', *(f'{name} = "unknown"' for name in fields.split())]
     (tmp_path / "markets.toml").write_text("\n".join([*lines, 'source = { yes = "yes", no = "no" }', ""]))
@@ -183,7 +183,7 @@ def test_after_a_missing_hour_every_book_is_unknown_until_it_is_told_anew(tmp_pa
     assert not tape.books_at(ns(later + 8))[0].known
     assert tape.books_at(ns(later + 9))[0].bids == (Level(300_000, 1_000_000),)
     assert tape.quality.measures.gaps == 1
-    assert tape.quality.files[1]["figures"][pmxt.HOURS] == 1
+    assert tape.quality.files[1]["figures"][hours.MISSING] == 1
     assert "no file of the hour before" in tape.quality.files[1]["notes"][0]
 
 
@@ -204,6 +204,79 @@ def test_an_hour_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     files[1] = files[1].rename(tmp_path / f"{stem()} (1).parquet")  # as a browser calls it: its name tells no hour
     with pytest.raises(DataError, match="a stamp lies 100 s before the one above it"):
         import_recording(files, tmp_path / "tape")
+
+
+def unnamed(tmp_path: Path, **files: Sequence[Row]) -> Tape:
+    """Files whose names tell no hour."""
+    found = [written(tmp_path / f"{name}.parquet", rows) for name, rows in files.items()]
+    import_recording(found, tmp_path / "tape")
+    return read_tape(tmp_path / "tape")
+
+
+H = 3_600_000  # ms
+LATER = change(2 * H, "BUY", "0.30", "5", "0.30", "0.42")
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "b"), (stem() + "-part1", stem(2) + "-part1"), (stem(), "later"), ("a", stem(2))]
+)
+def test_an_hour_that_no_file_covers_is_a_gap_whatever_the_files_are_called(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    rows = [BOOK, change(5, "BUY", "0.40", "90", "0.40", "0.42")]
+    tape = unnamed(tmp_path, **dict(zip(names, (rows, [LATER]), strict=True)))
+    assert tape.quality.measures.gaps == 1
+    assert tape.books_at(ns(5))[0].known
+    assert not tape.books_at(ns(2 * H - 1))[0].known
+    assert tape.books_at(ns(2 * H))[0].bids == (Level(300_000, 5_000_000),)
+    after = next(entry for entry in tape.quality.files if entry["file"] == f"{names[1]}.parquet")
+    assert after["figures"] == {hours.MISSING: 1}
+    assert "every book is unknown from 2026-05-28T2" in after["notes"][0]
+
+
+@pytest.mark.parametrize("pause", [1, H - 1])
+def test_less_than_an_hour_between_files_whose_names_tell_none_is_no_gap(tmp_path: Path, pause: int) -> None:
+    tape = unnamed(tmp_path, a=[BOOK], b=[change(pause, "BUY", "0.40", "9", "0.40", "0.42")])
+    assert tape.quality.measures.gaps == 0
+    assert hours.MISSING not in tape.quality.files[1]["figures"]
+
+
+def test_an_hour_without_a_row_is_a_quiet_hour_and_not_a_missing_one(tmp_path: Path) -> None:
+    tape = imported(tmp_path, [BOOK], [], [change(2 * H, "BUY", "0.40", "9", "0.40", "0.42")])
+    assert tape.quality.measures.gaps == 0
+    assert tape.books_at(ns(2 * H))[0].bids == (Level(400_000, 9_000_000), Level(390_000, 50_000_000))
+    assert [entry["notes"] for entry in tape.quality.files] == [[], ["holds no row: a quiet hour"], []]
+
+
+def test_a_file_without_a_row_whose_name_tells_no_hour_covers_nothing(tmp_path: Path) -> None:
+    tape = unnamed(tmp_path, a=[BOOK], b=[], c=[LATER])
+    assert tape.quality.measures.gaps == 1
+    assert ["holds no row"] in [entry["notes"] for entry in tape.quality.files]
+
+
+def test_hours_of_which_none_has_a_row_are_no_recording(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"T20\.parquet, .*T21\.parquet: not one usable row"):
+        imported(tmp_path, [], [])
+
+
+def test_a_file_whose_rows_are_of_another_hour_than_its_name_says_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"T22\.parquet: its name says the hour from 2026-05-28T22:00:00 UTC, and 1 of 1 "
+    ):
+        imported(tmp_path, [BOOK], at=(2,))
+
+
+def test_single_rows_outside_the_hour_of_the_name_are_noted_with_it(tmp_path: Path) -> None:
+    rows = [BOOK, change(5, "BUY", "0.40", "9", "0.40", "0.42"), change(H, "BUY", "0.40", "8", "0.40", "0.42")]
+    tape = imported(tmp_path, rows)
+    assert figures(tape) == {hours.OUTSIDE: 1}
+    assert "its name says the hour from 2026-05-28T20:00:00 UTC, and 1 of 3 rows" in tape.quality.files[0]["notes"][0]
+
+
+@pytest.mark.parametrize("name", ["p_2026-03-01T25", "p_2026-13-01T05", "p_2026-02-30T05"])
+def test_a_name_that_ends_in_an_hour_that_cannot_be_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=f"{name}.parquet: its name ends in an hour that cannot be"):
+        unnamed(tmp_path, **{name: [BOOK]})
 
 
 def test_hours_that_follow_each_other_leave_no_gap_whatever_the_order_they_are_given_in(tmp_path: Path) -> None:
