@@ -26,6 +26,7 @@ FIELDS = (
     *("venue", "id", "event", "outcome", "payout", "exclusive", "exhaustive", "void"),
     *("tick", "lot", "min_size", "fee_rule", "start", "close", "resolution", "source"),
 )
+LARGEST = (1 << 63) - 1  # millionths: the columns of a tape are int64
 VOIDS = ("half", "refund", "last_price", "none")
 PAIR_FIELDS = ("a", "b", "polarity")
 NEEDED = ("venue", "id", "source")  # without these nothing can be named or found
@@ -75,9 +76,14 @@ def read_markets(path: str | Path) -> MarketSpec:
     rows = document.get("market", [])
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: states no [[market]]")
+    pairings = document.get("pair", [])
+    for name, tables in (("market", rows), ("pair", pairings)):
+        for i, row in enumerate(tables if isinstance(tables, list) else [tables]):
+            if not isinstance(row, dict) or not isinstance(tables, list):
+                raise DataError(f"{path}: {name} number {i + 1} must be a table under [[{name}]], not {row!r:.80}")
     markets = tuple(_market(row, f"{path}: market {_label(row, i)}") for i, row in enumerate(rows))
     _refuse_contradictions(markets, str(path))
-    pairs = tuple(_pair(row, markets, f"{path}: pair {i + 1}") for i, row in enumerate(document.get("pair", [])))
+    pairs = tuple(_pair(row, markets, f"{path}: pair {i + 1}") for i, row in enumerate(pairings))
     return MarketSpec(markets, pairs, str(path))
 
 
@@ -139,6 +145,8 @@ def _amount(read: Callable[[str], int]) -> Callable[[Any], int]:
         found = read(str(value))
         if found <= 0:
             raise ValueError(f"must be above zero, not {value!r}")
+        if found > LARGEST:
+            raise ValueError(f"more than a tape can hold: {value!r}")
         return found
 
     return amount

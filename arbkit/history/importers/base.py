@@ -196,7 +196,8 @@ def json_list(source: Source, log: FileLog) -> Iterator[tuple[int, dict[str, Any
     """Yield (number from 1, object) of a file that is one JSON list of objects, and count them as rows in `log`.
 
     Holds one object at a time, whether the list stands on one line or on many. An entry that is no object is refused;
-    a list that does not end is noted: the file was cut off there. Raises DataError for what is no JSON.
+    a list that does not end is noted: the file was cut off there. Raises DataError for what is no JSON, and for
+    anything behind the list.
     """
     decoder = json.JSONDecoder()
     text, at, number, opened = "", 0, 0, False
@@ -209,9 +210,13 @@ def json_list(source: Source, log: FileLog) -> Iterator[tuple[int, dict[str, Any
             text, at, opened = rest, 1, True
             continue
         if rest.startswith("]"):
+            if rest[1:].strip() or any(piece.strip() for piece in pieces):
+                raise DataError(f"{source.path}: something stands behind the list, after entry {number}")
             return
         try:
             entry, end = decoder.raw_decode(rest)
+        except RecursionError:
+            raise DataError(f"{source.path}: entry {number + 1} is nested too deeply: no recording") from None
         except json.JSONDecodeError as error:
             piece = next(pieces, None)
             if piece is None:

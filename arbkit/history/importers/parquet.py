@@ -34,6 +34,10 @@ class Micros(NamedTuple):
     good: NDArray[np.bool_]
 
 
+class WrongColumn(Exception):
+    """A column, named, holds what it cannot be read as; `reading` names the file."""
+
+
 @contextmanager
 def reading(path: Path, after: int = 0) -> Iterator[None]:
     """Turn what can be wrong with the bytes of a Parquet file into a DataError naming it and the last good row."""
@@ -42,6 +46,8 @@ def reading(path: Path, after: int = 0) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except WrongColumn as error:
+        raise DataError(f"{path}: {error}") from error
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged Parquet{where}: {error}") from error
     except OSError as error:  # a wrong checksum too
@@ -95,38 +101,48 @@ def _refuse_bombs(path: Path, said: Any) -> None:
         raise DataError(f"{path}: claims {said.num_rows} rows in {size} bytes: no recording")
 
 
-def texts(column: Any) -> list[str | None]:
+def texts(piece: Any, name: str) -> list[str | None]:
     """Return a column of text, whatever its encoding."""
-    return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return text_array(piece, name).to_pylist()  # type: ignore[no-any-return]
 
 
-def stamps_ns(column: Any) -> list[int | None]:
+def text_array(piece: Any, name: str) -> Any:
+    """Return a column of text as one of strings; raises WrongColumn for lists and what else is none."""
+    try:
+        return piece.column(name).cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        raise WrongColumn(f"column `{name}` is no column of text: {piece.column(name).type}") from None
+
+
+def stamps_ns(piece: Any, name: str) -> list[int | None]:
     """Return a column of UTC stamps in ns since the epoch; whole numbers are taken for milliseconds."""
-    unit = _unit(column.type)
+    column = piece.column(name)
+    unit = _unit(column.type, name)
     return [None if at is None else at * unit for at in column.cast(pa.int64()).to_pylist()]
 
 
-def _unit(kind: Any) -> int:
+def _unit(kind: Any, name: str) -> int:
     """Return how many ns a stamp of this type counts in."""
     if pa.types.is_timestamp(kind):
         return {"s": NS_PER_S, "ms": NS_PER_MS, "us": 1_000, "ns": 1}[kind.unit]
     if pa.types.is_integer(kind):
         return NS_PER_MS
-    raise DataError(f"not a column of stamps: {kind}")
+    raise WrongColumn(f"column `{name}` is no column of stamps: {kind}")
 
 
-def recorded_array(column: Any) -> NDArray[np.int64]:
+def recorded_array(piece: Any, name: str) -> NDArray[np.int64]:
     """Return a column of stamps like `recorded_ns`, as an array: -1 for None."""
-    unit = _unit(column.type)
+    column = piece.column(name)
+    unit = _unit(column.type, name)
     plain = column.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     good = (plain >= EARLIEST // unit) & (plain < LATEST // unit)
     found: NDArray[np.int64] = np.where(good, plain * unit, -1).astype(np.int64)
     return found
 
 
-def recorded_ns(column: Any) -> list[int | None]:
+def recorded_ns(piece: Any, name: str) -> list[int | None]:
     """Return a column of stamps like `stamps_ns`; None as well outside 2000..2100: it was written in another unit."""
-    return [None if at is None or not EARLIEST <= at < LATEST else at for at in stamps_ns(column)]
+    return [None if at is None or not EARLIEST <= at < LATEST else at for at in stamps_ns(piece, name)]
 
 
 def micros(column: Any) -> Micros:

@@ -113,7 +113,7 @@ def _begins(stretch: Stretch, source: Source, *, alone: bool) -> int:
     first = LATEST
     for piece in parquet.batches(source.path, COLUMNS[:1], may_be_empty=True):
         with parquet.reading(source.path):
-            stamps = parquet.recorded_array(piece.column(COLUMNS[0]))
+            stamps = parquet.recorded_array(piece, COLUMNS[0])
         first = min(first, int(stamps[stamps > 0].min(initial=LATEST)))
     return first
 
@@ -140,7 +140,10 @@ def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) ->
         if ticks.any():
             log.figures[TICKS] = log.figures.get(TICKS, 0) + int(ticks.sum())
         whole = np.flatnonzero((cells.event == BOOK) & ~bad)
-        levels = _wholes(piece, whole, bad, log)
+        with parquet.reading(source.path):
+            told = piece.select(["bids", "asks"]).take(pa.array(whole))
+            sides = [parquet.texts(told, name) for name in ("bids", "asks")]
+        levels = _wholes(sides, whole, bad, log)
         log.rows_read += len(piece)
         plain = np.flatnonzero(~bad & ~ticks)
         if len(plain):
@@ -175,10 +178,11 @@ class _Cells:
     """The columns of a piece as numbers; what is missing is -1, or not `good`."""
 
     def __init__(self, piece: Any) -> None:
-        self.recv = parquet.recorded_array(piece.column("timestamp_received"))
-        self.venue = parquet.recorded_array(piece.column("timestamp"))
-        self.event, self.side = _code(piece.column("event_type"), EVENTS), _code(piece.column("side"), SIDES)
-        tokens = piece.column("asset_id").cast(pa.string()).dictionary_encode()
+        self.recv = parquet.recorded_array(piece, "timestamp_received")
+        self.venue = parquet.recorded_array(piece, "timestamp")
+        self.event = _code(parquet.text_array(piece, "event_type"), EVENTS)
+        self.side = _code(parquet.text_array(piece, "side"), SIDES)
+        tokens = parquet.text_array(piece, "asset_id").dictionary_encode()
         self.names: list[str] = tokens.dictionary.to_pylist()
         self.token = tokens.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         self.amounts = {
@@ -191,7 +195,7 @@ class _Cells:
 
 def _code(column: Any, words: Sequence[str]) -> NDArray[np.int64]:
     """Return the place of each text in `words`, -1 for others."""
-    found = pc.index_in(column.cast(pa.string()), value_set=pa.array(words))
+    found = pc.index_in(column, value_set=pa.array(words))
     return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
@@ -224,11 +228,10 @@ def _refuse(cells: _Cells, book: np.ndarray, log: FileLog) -> NDArray[np.bool_]:
     return parquet.refuse(faults, log)
 
 
-def _wholes(piece: Any, which: np.ndarray, bad: np.ndarray, log: FileLog) -> np.ndarray:
+def _wholes(texts: Sequence[Sequence[str | None]], which: np.ndarray, bad: np.ndarray, log: FileLog) -> np.ndarray:
     """Return the levels of the whole books, with the place of their row; a book that cannot be read becomes `bad`."""
     columns = array("q"), array("b"), array("q"), array("q")
     places, halves, prices, sizes = columns
-    texts = [piece.column(name).take(pa.array(which)).cast(pa.string()).to_pylist() for name in ("bids", "asks")]
     for place, bids, asks in zip(which.tolist(), *texts, strict=True):
         try:
             sides = [_levels(name, text) for name, text in (("bids", bids), ("asks", asks))]
@@ -253,7 +256,7 @@ def _levels(name: str, text: str | None) -> dict[int, int]:
         read = msgspec.json.decode(text or "")
         pairs = [(x["price"], x["size"]) if isinstance(x, dict) else (x[0], x[1]) for x in read]
         levels = {snap_price(str(price)): snap_size(str(size)) for price, size in pairs}
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError):
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{name}: not a list of prices and sizes") from None
     if len(levels) < len(pairs):
         raise ValueError(f"{name}: a price stands twice")

@@ -75,7 +75,7 @@ def _quotes(source: Source, index: BookIndex, log: FileLog) -> Iterator[np.ndarr
     before = _Before(-1, 0)
     for piece in parquet.batches(source.path, COLUMNS):
         with parquet.reading(source.path):
-            stamps = parquet.recorded_array(piece.column("ts"))
+            stamps = parquet.recorded_array(piece, "ts")
             slugs = piece.column("slug").dictionary_encode()
             names = slugs.dictionary.to_pylist()
             codes = slugs.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -118,8 +118,8 @@ def _markets(source: Source, index: BookIndex, log: FileLog) -> Iterator[tuple[s
     number = 0
     for piece in parquet.batches(source.path, MARKET_COLUMNS):
         with parquet.reading(source.path):
-            ids, slugs = (parquet.texts(piece.column(name)) for name in MARKET_COLUMNS[:2])
-            ends = parquet.recorded_ns(piece.column("end_ts"))
+            ids, slugs = (parquet.texts(piece, name) for name in MARKET_COLUMNS[:2])
+            ends = parquet.recorded_ns(piece, "end_ts")
             paid = [parquet.micros(piece.column(name)) for name in MARKET_COLUMNS[3:]]
             open_ = [piece.column(name).is_null(nan_is_null=True).to_pylist() for name in MARKET_COLUMNS[3:]]
         for i, (market, slug, end) in enumerate(zip(ids, slugs, ends, strict=True)):
@@ -174,7 +174,7 @@ def _stamps(source: Source, log: FileLog) -> tuple[NDArray[np.int64], dict[str, 
     number = now = 0
     for piece in parquet.batches(source.path, ("market_id", "ts")):
         with parquet.reading(source.path):
-            keys, stamps = parquet.texts(piece.column("market_id")), parquet.recorded_ns(piece.column("ts"))
+            keys, stamps = parquet.texts(piece, "market_id"), parquet.recorded_ns(piece, "ts")
         raised = np.zeros(len(keys), dtype=np.int64)
         for i, (key, stamp) in enumerate(zip(keys, stamps, strict=True)):
             market = key or ""
@@ -196,8 +196,8 @@ def _snapshots(
     number = 0
     for piece in parquet.batches(source.path, BOOK_COLUMNS):
         with parquet.reading(source.path):
-            keys, sides = (parquet.texts(piece.column(name)) for name in ("market_id", "side"))
-            stamps = parquet.recorded_ns(piece.column("ts"))
+            keys, sides = (parquet.texts(piece, name) for name in ("market_id", "side"))
+            stamps = parquet.recorded_ns(piece, "ts")
             levels = [_Lists(piece.column(name)) for name in BOOK_COLUMNS[3:]]
         for i, (key, side, stamp) in enumerate(zip(keys, sides, stamps, strict=True)):
             number += 1

@@ -70,8 +70,8 @@ def _rows(source: Source, index: BookIndex, books: ProvenBooks, log: FileLog) ->
     for piece in parquet.batches(source.path, COLUMNS):
         with parquet.reading(source.path):
             amounts = [parquet.micros(piece.column(name)) for name in COLUMNS[4:]]
-            stamps = parquet.recorded_ns(piece.column("timestamp"))
-            words = [parquet.texts(piece.column(name)) for name in COLUMNS[1:4]]
+            stamps = parquet.recorded_ns(piece, "timestamp")
+            words = [parquet.texts(piece, name) for name in COLUMNS[1:4]]
         good = [a.good.tolist() for a in amounts]
         values = [a.values.tolist() for a in amounts]
         for stamp, asset, event, side, *cells in zip(stamps, *words, *values, *good, strict=True):

@@ -76,8 +76,8 @@ def _rows(source: Source, index: BookIndex, log: FileLog) -> Iterator[tuple[int,
     market, latest, before = "", -1, -1
     for piece in parquet.batches(source.path, COLUMNS):
         with parquet.reading(source.path):
-            stamps = parquet.recorded_array(piece.column("ts_ms")).tolist()
-            slugs = parquet.texts(piece.column("market_slug"))
+            stamps = parquet.recorded_array(piece, "ts_ms").tolist()
+            slugs = parquet.texts(piece, "market_slug")
             sides = [_Side(side, piece, names) for _, side, names in SIDES]
         for i, (stamp, slug) in enumerate(zip(stamps, slugs, strict=True)):
             log.rows_read += 1

@@ -9,7 +9,16 @@ from arbkit.books import meta as m
 from arbkit.core.errors import DataError, InvariantViolation
 from arbkit.core.model import Market
 from arbkit.history.importers import base, common_clocks
-from arbkit.history.importers.base import Batch, BookIndex, Change, MessageWriter, SnapshotDiff, Source, csv_rows
+from arbkit.history.importers.base import (
+    Batch,
+    BookIndex,
+    Change,
+    MessageWriter,
+    SnapshotDiff,
+    Source,
+    csv_rows,
+    json_list,
+)
 from arbkit.history.importers.kalshi_csv import KalshiCsv
 from arbkit.history.importers.merge import merged
 from arbkit.history.markets import MarketSpec
@@ -207,3 +216,22 @@ def test_recordings_with_different_clocks_do_not_make_one_tape() -> None:
     with pytest.raises(DataError, match=r"different clocks .*: a\.csv has venue, b\.csv has both"):
         common_clocks([(KalshiCsv(), sources[:1]), (Both(), sources[1:])])
     assert common_clocks([(KalshiCsv(), sources)]) == "venue"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[{"a": 1}]{"b": 2}', "something stands behind the list, after entry 1"),
+        ('[{"a": 1}]' + " " * 100_000 + "x", "something stands behind the list, after entry 1"),
+        ('[{"a": 1}, {"b": ' + "[" * 50_000, "entry 2 is nested too deeply"),
+    ],
+)
+def test_what_is_no_list_of_entries_to_its_end_is_refused_by_file(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "f.json").write_text(text)
+    with pytest.raises(DataError, match=rf"f\.json: {says}"):
+        list(json_list(Source.at(tmp_path / "f.json"), FileLog("f.json")))
+
+
+def test_blanks_may_stand_behind_a_list(tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text('[{"a": 1}] \n\n')
+    assert list(json_list(Source.at(tmp_path / "f.json"), FileLog("f.json"))) == [(1, {"a": 1})]

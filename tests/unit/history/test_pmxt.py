@@ -353,6 +353,21 @@ def test_rows_without_stamp_or_token_are_refused(tmp_path: Path) -> None:
     assert sorted(refusal.reason.split(":")[0] for refusal in quality.refusals) == ["asset_id", "timestamp_received"]
 
 
+@pytest.mark.parametrize(("column", "values"), [("bids", pa.array([["0.4"]])), ("timestamp_received", pa.array(["5"]))])
+def test_a_column_of_another_type_is_refused_by_file_and_name(tmp_path: Path, column: str, values: pa.Array) -> None:
+    path = written(tmp_path / f"{stem()}.parquet", [BOOK])
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(column), column, values), path)
+    with pytest.raises(DataError, match=rf"{stem()}\.parquet: column `{column}` is no column of"):
+        import_recording(path, tmp_path / "tape")
+
+
+def test_a_whole_book_that_is_nested_without_end_is_refused_as_a_row(tmp_path: Path) -> None:
+    deep = {**whole(9, {}, {}), "bids": "[" * 100_000}
+    rows = [BOOK, *(change(10 + i, "BUY", "0.40", str(i), "0.40", "0.42") for i in range(1, 200)), deep]
+    assert [r.reason for r in imported(tmp_path, rows).quality.refusals] == ["bids: not a list of prices and sizes"]
+
+
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     path = written(tmp_path / f"{stem()}.parquet", [BOOK])
     path.write_bytes(path.read_bytes()[:-20])
