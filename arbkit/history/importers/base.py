@@ -49,6 +49,8 @@ Batch = Rows  # the six columns of whole messages, `book` as int32, ts_recv neve
 BATCH_ROWS = 65_536  # about how many rows a batch holds
 HEAD_BYTES = 8_192  # of a file, decompressed, shown to `recognises`
 PIECE_BYTES = 1 << 16
+OURS, ANCESTOR, MIDDLE, THEIRS = "<<<<<<<", "|||||||", "=======", ">>>>>>>"  # what git puts around two versions
+STALE = "rows left out, of the version that both sides of a git conflict began from"
 LINE_LIMIT = 1 << 20  # characters: nothing that we read has longer lines, a file that does is not what it seems
 # A recording of ours packs to a tenth, the most repetitive of others to a fiftieth; gzip can do a thousandth.
 MOST_UNPACKED = 200  # times its own size that a packed file may hold, above what is harmless anyway
@@ -156,7 +158,8 @@ def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[t
 
     Raises DataError when a column is missing or the file holds no row; a row with too few or too many cells is
     refused. A last line without an end is left out and noted: cut off, "0.42" reads as 0.4. Cells may stand in any
-    order in the file; ours hold no line breaks.
+    order in the file; ours hold no line breaks. Marks of a git conflict are refused; rows of the version that both sides
+    began from, which git shows in its diff3 style, are stale: left out and counted.
     """
     lines = source.lines()
     header = next((_cells(text) for _, text, _ in lines), None)
@@ -167,6 +170,7 @@ def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[t
         raise DataError(f"{source.path}: line 1: column `{missing[0]}` is missing; there are {', '.join(header)}")
     at = [header.index(name) for name in columns]
     read = 0
+    stale = False
     for number, text, ended in lines:
         if not text:
             continue
@@ -177,6 +181,10 @@ def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[t
         log.rows_read += 1
         if is_conflict(text):
             log.refuse(number, "line: a mark of a git conflict", text)
+            stale = text.startswith(ANCESTOR)
+            continue
+        if stale:
+            log.figures[STALE] = log.figures.get(STALE, 0) + 1
             continue
         cells = _cells(text)
         if len(cells) != len(header):
@@ -188,8 +196,8 @@ def csv_rows(source: Source, columns: Sequence[str], log: FileLog) -> Iterator[t
 
 
 def is_conflict(text: str) -> bool:
-    """Tell whether a line is one of those that git leaves around two versions of a file."""
-    return text.startswith(("<<<<<<< ", ">>>>>>> ")) or text == "======="
+    """Tell whether a line is one of those that git leaves around two versions of a file, with a label or without."""
+    return text == MIDDLE or text.split(" ", 1)[0] in (OURS, ANCESTOR, THEIRS)
 
 
 def json_list(source: Source, log: FileLog) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,7 +7,8 @@ the whole level's; what stands behind the best is not told, so nothing does. The
 Such files live in git, and one was committed in the middle of a conflict: its marker lines are refused, and what
 stands between two of them is a version of its own, by another recorder of the same hours. Where they overlap the one
 that stands first is taken and the other left out, counted: they look at one book half a second apart, and taking
-turns between them would show gaps that never were.
+turns between them would show gaps that never were. The version that both began from, where git shows it, is stale and
+left out whole.
 """
 
 from __future__ import annotations

@@ -235,3 +235,23 @@ def test_what_is_no_list_of_entries_to_its_end_is_refused_by_file(tmp_path: Path
 def test_blanks_may_stand_behind_a_list(tmp_path: Path) -> None:
     (tmp_path / "f.json").write_text('[{"a": 1}] \n\n')
     assert list(json_list(Source.at(tmp_path / "f.json"), FileLog("f.json"))) == [(1, {"a": 1})]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        *((mark + label, True) for mark in ("<<<<<<<", "|||||||", ">>>>>>>") for label in ("", " HEAD", " a b")),
+        ("=======", True),
+        *((text, False) for text in ("======= x", "========", "<<<<<<", "<<<<<<<<", "|||||||,1", "1,2", "")),
+    ],
+)
+def test_marks_of_a_git_conflict_are_told_with_a_label_or_without(text: str, mark: bool) -> None:
+    assert base.is_conflict(text) is mark
+
+
+def test_rows_of_the_version_before_a_conflict_are_left_out_of_every_csv_file(tmp_path: Path) -> None:
+    text = "a\n1\n<<<<<<< x\n2\n||||||| y\n3\n4\n=======\n5\n>>>>>>> z\n6\n"
+    (tmp_path / "f.csv").write_text(text)
+    log = FileLog("f.csv")
+    assert [cells for _, cells in csv_rows(Source.at(tmp_path / "f.csv"), ("a",), log)] == [["1"], ["2"], ["5"], ["6"]]
+    assert (log.rows_read, log.refused, log.figures) == (10, 4, {base.STALE: 2})

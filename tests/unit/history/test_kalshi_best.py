@@ -9,7 +9,7 @@ import pytest
 
 from arbkit.core.model import Level
 from arbkit.core.units import NS_PER_S
-from arbkit.history.importers import import_recording, kalshi_best
+from arbkit.history.importers import base, import_recording, kalshi_best
 from arbkit.history.quality import ImportReport
 from arbkit.history.stamps import parse_ns
 from arbkit.history.tape import Tape, read_tape
@@ -64,6 +64,22 @@ def test_of_two_versions_of_one_time_the_first_is_taken_and_the_other_goes_on_wh
     assert report.quality.total("backward") == 0
     assert tape.books_at(at(49))[0].bids[0].price == 320_000
     assert tape.books_at(at(50))[0].bids[0].price == 200_000
+
+
+@pytest.mark.parametrize("label", ["", " abc123"])
+def test_the_version_that_both_sides_of_a_conflict_began_from_never_comes_through(tmp_path: Path, label: str) -> None:
+    before = [row(i) for i in range(5)]
+    ours = [row(10 + i / 10, f"0.32,{100 + i}") for i in range(400)]  # to second 49.9
+    began = [row(20 + i / 10, f"0.10,{100 + i}") for i in range(400)]  # the last of it later than all of ours
+    theirs = [row(52 + i / 10, f"0.20,{100 + i}") for i in range(40)]
+    marks = ["<<<<<<<" + label, "|||||||" + label, "=======", ">>>>>>>" + label]
+    lines = [*before, marks[0], *ours, marks[1], *began, marks[2], *theirs, marks[3], row(70, "0.31,1")]
+    report, tape = imported(tmp_path, lines)
+    assert [r.line for r in report.quality.refusals] == [7, 408, 809, 850]
+    assert report.quality.files[0]["figures"] == {kalshi_best.VERSIONS: 4, base.STALE: 400}
+    assert report.quality.total("backward") == 0
+    bids = {level.price for t in range(80) for level in tape.books_at(at(t))[0].bids}
+    assert bids == {320_000, 200_000, 310_000}
 
 
 def test_unusable_rows_are_refused_with_field_and_line(tmp_path: Path) -> None:
