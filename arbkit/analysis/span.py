@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arbkit.analysis.definitions import UNDEFINED
 from arbkit.analysis.gathering import Gathered, gather
 from arbkit.analysis.intervals import Floats
 from arbkit.analysis.raw import Raw, RawCell, groups
@@ -70,6 +69,8 @@ def _ratio(above: Floats, below: Floats) -> float:
 
 
 def _said(value: float, form: str) -> str:
+    from arbkit.analysis.definitions import UNDEFINED  # with pandas, which whoever runs a sweep does without
+
     return UNDEFINED if value != value else f"{value:{form}}".replace("-", "−")
 
 

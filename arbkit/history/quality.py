@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SILENCE_NS = 60 * NS_PER_S  # a stream without connection marks that says nothing for longer counts as silent
 REFUSED_LIMIT = 0.01  # share of refused rows above which a file is not the file it was taken for
 BACKWARD_LIMIT_NS = 60 * NS_PER_S  # messages overtake each other by seconds; by more, a clock or the file is wrong
+UNCOUNTED = ("venue_back", "venue_back_max_ns")  # what a report may lack
 REFUSALS_KEPT = 20  # per file; all are counted, the first are quoted
 
 
@@ -112,20 +113,26 @@ class QualityLog:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measures:
-    """What a replay of the rows tells; counts, ns, and shares as counts of (part, whole)."""
+    """What a replay of the rows tells; counts, ns, and shares as counts of (part, whole). None: it was not counted."""
 
     rows: int = 0
     prints: int = 0
     gaps: int = 0  # gap rows: times a book became unknown
     silences: int = 0  # intervals of more than 60 s without a row of a venue
     silence_max_ns: int = 0
-    venue_back: int = 0  # rows that a book's venue stamped before the row of it that arrived before them
-    venue_back_max_ns: int = 0
+    venue_back: int | None = None  # rows that a book's venue stamped before the row of it that arrived before them
+    venue_back_max_ns: int | None = None
     crossed: int = 0  # message boundaries at which a known book is locked or crossed, left on the tape
     bests: int = 0  # best sizes seen at message boundaries, both sides
     bests_lower: int = 0  # of these, known only as a lower bound
     book_ns: int = 0  # time from first to last row, summed over books
     usable_ns: int = 0  # of this: known, not crossed, not silent
+
+    def stamps_back(self) -> dict[str, int | float]:
+        """Return the figures of the venue's stamps, nothing where they were not counted."""
+        if self.venue_back is None or self.venue_back_max_ns is None:
+            return {}
+        return {"venue_stamps_back": self.venue_back, "venue_stamps_back_max_s": seconds(self.venue_back_max_ns)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,8 +194,7 @@ class QualityReport:
             "gaps": found.gaps,
             "silences": found.silences,
             "silence_max_s": seconds(found.silence_max_ns),
-            "venue_stamps_back": found.venue_back,
-            "venue_stamps_back_max_s": seconds(found.venue_back_max_ns),
+            **found.stamps_back(),
             "quarantines": self.total("quarantines"),
             "quarantined_rows": self.total("quarantined_rows"),
             "quarantined_s": seconds(self.total("quarantined_ns")),
@@ -211,7 +217,10 @@ class QualityReport:
         """Return the report that `to_dict` wrote; raise DataError naming what is missing."""
         try:
             names = {f.name for f in fields(Measures)}
-            measures = Measures(**{k: int(v) for k, v in plain["measures"].items() if k in names})
+            told: dict[str, Any] = {k: v for k, v in plain["measures"].items() if k in names}
+            for name in {*told} - {k for k in UNCOUNTED if told.get(k) is None}:
+                told[name] = int(told[name])
+            measures = Measures(**told)
             return cls(files=tuple(plain["files"]), measures=measures, notes=tuple(plain["notes"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a quality report: {error}") from error
@@ -223,8 +232,8 @@ class QualityReport:
             ("rows read", f"{n['rows_read']:,}"),
             ("refused", f"{n['refused']:,}" + "".join(f"; {c} x {why}" for why, c in self._reasons())),
             ("duplicates", f"{n['duplicates']:,}"),
-            ("backward stamps", _largest(n["backward_stamps"], max((f["backward_max_ns"] for f in files), default=0))),
-            ("venue stamps back", _largest(self.measures.venue_back, self.measures.venue_back_max_ns)),
+            ("backward stamps", _counted(n["backward_stamps"], max((f["backward_max_ns"] for f in files), default=0))),
+            ("venue stamps back", _counted(self.measures.venue_back, self.measures.venue_back_max_ns)),
             ("rows on tape", f"{n['rows']:,}, of which {n['prints']:,} prints"),
             ("gaps", f"{n['gaps']:,}"),
             ("silences > 60 s", f"{n['silences']:,}, longest {n['silence_max_s']:,.0f} s"),
@@ -256,7 +265,9 @@ class QualityReport:
         return f"<table>{rows}</table>"
 
 
-def _largest(count: float, largest_ns: int) -> str:
+def _counted(count: float | None, largest_ns: int | None) -> str:
+    if count is None:
+        return "not counted: one clock, or a report of an earlier version"
     return f"{count:,}" + (f", largest {seconds(largest_ns):,.3f} s" if largest_ns else "")
 
 
@@ -348,9 +359,9 @@ class _Measured:
 class Meter:
     """Replays rows in order, piece by piece, and measures them; holds the books and nothing else."""
 
-    def __init__(self, venue_of: Callable[[int], str]) -> None:
+    def __init__(self, venue_of: Callable[[int], str], *, both_clocks: bool) -> None:
         """`venue_of` names the stream that a book (number) belongs to."""
-        self._venue_of = venue_of
+        self._venue_of, self._both = venue_of, both_clocks
         self._books: dict[int, _Measured] = {}
         self._streams: dict[str, _Stream] = {}
         self._rows = self._prints = self._gaps = self._crossed = 0
@@ -385,7 +396,7 @@ class Meter:
 
     def _stamped(self, rows: Rows) -> None:
         """Count the rows that a venue stamped before what it had told of the same book already."""
-        if not len(rows.book):
+        if not self._both or not len(rows.book):
             return
         order = np.argsort(rows.book, kind="stable")
         books, stamps = rows.book[order], rows.ts_venue[order]
@@ -433,8 +444,8 @@ class Meter:
             gaps=self._gaps,
             silences=sum(stream.count for stream in streams),
             silence_max_ns=max((stream.longest for stream in streams), default=0),
-            venue_back=self._back,
-            venue_back_max_ns=self._back_max,
+            venue_back=self._back if self._both else None,
+            venue_back_max_ns=self._back_max if self._both else None,
             crossed=self._crossed,
             bests=self._bests,
             bests_lower=self._lower,
@@ -443,8 +454,8 @@ class Meter:
         )
 
 
-def measure(rows: Rows, markets: MarketTable) -> QualityReport:
+def measure(rows: Rows, markets: MarketTable, *, both_clocks: bool) -> QualityReport:
     """Return the report of rows that no import made: only what a replay tells."""
-    meter = Meter(lambda book: markets.books[book].venue)
+    meter = Meter(lambda book: markets.books[book].venue, both_clocks=both_clocks)
     meter.add(rows)
     return QualityReport(measures=meter.finish())

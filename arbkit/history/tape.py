@@ -169,7 +169,7 @@ class Tape:
         """What the import found; measured on the rows when the tape was not imported."""
         if self.imported is not None:
             return self.imported
-        return measure(self.rows, self.markets)
+        return measure(self.rows, self.markets, both_clocks=self.clocks == "both")
 
     @property
     def venue_time(self) -> np.ndarray:

@@ -67,7 +67,7 @@ def import_recording(
     with replacing(dest) as folder:
         spool = Spool(folder / "spool")
         try:
-            meter, recorded = _spooled(spool, _streams(groups, found, books, log), books)
+            meter, recorded = _spooled(spool, _streams(groups, found, books, log), books, clocks)
             log.check()
             if not spool.rows:
                 raise DataError(f"{', '.join(s.name for s in found)}: not one usable row")
@@ -145,11 +145,11 @@ def _streams(
     return [apart.watched(name, stream) for _, name, stream in ranked]
 
 
-def _spooled(spool: Spool, streams: list[Iterator[Batch]], books: BookIndex) -> tuple[Meter, set[int]]:
+def _spooled(spool: Spool, streams: list[Iterator[Batch]], books: BookIndex, clocks: Clocks) -> tuple[Meter, set[int]]:
     """Merge the streams onto disk; return what was measured on the way and which books have rows."""
     from tqdm.auto import tqdm
 
-    meter, recorded = Meter(books.venue_of), set()
+    meter, recorded = Meter(books.venue_of, both_clocks=clocks == "both"), set()
     with tqdm(unit=" rows", unit_scale=True, delay=2, desc="importing", leave=False) as bar:
         for batch in merged(streams):
             spool.append(batch)

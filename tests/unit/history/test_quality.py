@@ -94,9 +94,25 @@ def test_rows_that_a_venue_stamped_before_what_it_had_told_of_the_book_are_count
     for at, venue in ((110, 60), (120, 57), (130, 80), (140, 70)):
         build.level(at, BID, 41, 1, venue=venue)
     build.level(150, BID, 41, 1, book=2, venue=95)  # earlier than nothing of its own book
-    report = build.tape().quality
+    report = build.tape(clocks="both").quality
     assert (report.measures.venue_back, report.measures.venue_back_max_ns) == (2, 10_000_000)
     assert "2, largest 0.010 s" in str(report)
+    plain = report.to_dict()
+    assert QualityReport.from_dict(plain) == report
+    assert plain["venue_stamps_back"] == 2
+
+
+def test_venue_stamps_that_were_not_counted_are_not_said_to_be_in_order() -> None:
+    report = (
+        TapeBuilder().snapshot(100, [(40, 1)], venue=50).level(110, BID, 41, 1, venue=40).tape(clocks="venue").quality
+    )
+    assert "not counted" in str(report)
+    assert "venue_stamps_back" not in report.figures()
+    plain = report.to_dict()
+    assert QualityReport.from_dict(plain) == report
+    for name in ("venue_back", "venue_back_max_ns"):  # as an earlier version wrote it
+        del plain["measures"][name]
+    assert QualityReport.from_dict(plain) == report
 
 
 def test_a_meter_gives_the_same_in_pieces_of_any_size() -> None:
@@ -106,9 +122,9 @@ def test_a_meter_gives_the_same_in_pieces_of_any_size() -> None:
         venue = i * 1_000 - i * 37 % 2_500
         build.level(i * 1_000, (BID, ASK)[i % 2], 35 + i % 9, i % 3, lower=i % 5 == 0, venue=venue)
     rows = build.tape().rows
-    whole = Meter(lambda _: "venue")
+    whole = Meter(lambda _: "venue", both_clocks=True)
     whole.add(rows)
-    pieces = Meter(lambda _: "venue")
+    pieces = Meter(lambda _: "venue", both_clocks=True)
     pieces.add(rows.cut(slice(4)))
     for i in range(4, len(rows.book)):
         pieces.add(rows.cut(slice(i, i + 1)))
