@@ -21,6 +21,7 @@ import numpy as np
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.model import Market, MarketTable
+from arbkit.core.nesting import too_deep
 from arbkit.history.markets import MarketSpec, market_table
 from arbkit.history.quality import FileLog, QualityLog
 from arbkit.history.stamps import is_coarse, recorded, recorded_ns, snap, snap_price, snap_size
@@ -223,8 +224,6 @@ def json_list(source: Source, log: FileLog) -> Iterator[tuple[int, dict[str, Any
             return
         try:
             entry, end = decoder.raw_decode(rest)
-        except RecursionError:
-            raise DataError(f"{source.path}: entry {number + 1} is nested too deeply: no recording") from None
         except json.JSONDecodeError as error:
             piece = next(pieces, None)
             if piece is None:
@@ -235,6 +234,10 @@ def json_list(source: Source, log: FileLog) -> Iterator[tuple[int, dict[str, Any
             if len(rest) > LINE_LIMIT:
                 raise DataError(f"{source.path}: entry {number + 1} is longer than {LINE_LIMIT} characters") from error
             text, at = rest + piece, 0
+            # A decoder recurses as deep as its text is nested, and libraries raise Python's limit.
+            if too_deep(text.encode(errors="replace")):
+                why = f"an entry behind number {number} is nested too deeply: no recording"
+                raise DataError(f"{source.path}: {why}") from None
             continue
         number += 1
         log.rows_read += 1

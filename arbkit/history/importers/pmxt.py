@@ -55,6 +55,8 @@ ROW = np.dtype(
     [("recv", "<i8"), ("venue", "<i8"), ("book", "<i4"), ("kind", "u1"), ("side", "u1"), ("price", "<i4"),
      ("size", "<i8"), ("bid", "<i4"), ("ask", "<i4")]
 )  # fmt: skip
+# Of a whole book; typed, because what is nested deeper must end at its first bracket, not at the end of the stack.
+_SIDE = msgspec.json.Decoder(list[dict[str, str | float | None] | list[str | float | None]])
 LEVEL = np.dtype([("place", "<i8"), ("side", "u1"), ("price", "<i4"), ("size", "<i8")])  # of a whole book
 TICKS = "changes of the tick, which markets.toml has to state"
 
@@ -253,10 +255,10 @@ def _wholes(texts: Sequence[Sequence[str | None]], which: np.ndarray, bad: np.nd
 def _levels(name: str, text: str | None) -> dict[int, int]:
     """Read one side of a book: a JSON list of {"price": "0.4", "size": "5"} or of ["0.4", "5"]."""
     try:
-        read = msgspec.json.decode(text or "")
+        read = _SIDE.decode(text or "")
         pairs = [(x["price"], x["size"]) if isinstance(x, dict) else (x[0], x[1]) for x in read]
         levels = {snap_price(str(price)): snap_size(str(size)) for price, size in pairs}
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError):
         raise ValueError(f"{name}: not a list of prices and sizes") from None
     if len(levels) < len(pairs):
         raise ValueError(f"{name}: a price stands twice")

@@ -223,7 +223,7 @@ def test_recordings_with_different_clocks_do_not_make_one_tape() -> None:
     [
         ('[{"a": 1}]{"b": 2}', "something stands behind the list, after entry 1"),
         ('[{"a": 1}]' + " " * 100_000 + "x", "something stands behind the list, after entry 1"),
-        ('[{"a": 1}, {"b": ' + "[" * 50_000, "entry 2 is nested too deeply"),
+        ('[{"a": 1}, {"b": ' + "[" * 50_000, "an entry behind number 0 is nested too deeply"),
     ],
 )
 def test_what_is_no_list_of_entries_to_its_end_is_refused_by_file(tmp_path: Path, text: str, says: str) -> None:
