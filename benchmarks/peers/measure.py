@@ -27,6 +27,7 @@ from benchmarks.peers.turns import READY
 OURS = "arbkit"
 HFT, NAUTILUS, LOOPTIME = PEERS
 SHARE = 10  # nautilus_trader reads a tenth of the feed: what the others do in seconds takes it minutes
+LEAST_S, MOST_TURNS = 10.0, 25  # a race of milliseconds goes on for so long, or in so many turns
 FIRST = """
 import time
 began = time.perf_counter()
@@ -38,7 +39,7 @@ print(time.perf_counter() - began)
 
 
 class Runs(NamedTuple):
-    """One engine on one case: the seconds of each run, rows and counts of one."""
+    """One engine on one case: the seconds of each turn, rows and counts of one."""
 
     engine: str
     case: str
@@ -56,8 +57,12 @@ class Runs(NamedTuple):
         return self.middle / self.rows * 1e9
 
     def times(self, other: Runs) -> float:
-        """Return how many times as fast as another engine this one was, a row."""
-        return other.row_ns / self.row_ns
+        """Return how many times as fast, a row, it was as another of the same race: the median over their turns.
+
+        Turn by turn, so that both met the machine at the speed it had then.
+        """
+        turns = zip(self.seconds, other.seconds, strict=True)
+        return median(theirs / ours for ours, theirs in turns) * self.rows / other.rows
 
 
 class Feed(NamedTuple):
@@ -125,8 +130,9 @@ def made(name: str, spec: feed.Spec, home: Path) -> Feed:
 
 
 class Racer(NamedTuple):
-    """An engine that waits to be told to run."""
+    """An engine that waits to be told to run a case."""
 
+    case: str
     engine: str
     rows: int
     process: subprocess.Popen[str]
@@ -140,7 +146,7 @@ class Racer(NamedTuple):
 
 
 @contextmanager
-def racer(engine: str, rows: int, python: Path, *words: str) -> Iterator[Racer]:
+def racer(case: str, engine: str, rows: int, python: Path, *words: str) -> Iterator[Racer]:
     """Start `python -m benchmarks.peers....` and wait until it is warm."""
     command = [str(python), "-W", "ignore", "-m", *words]
     quiet = {**os.environ, "TQDM_DISABLE": "1"}
@@ -151,7 +157,7 @@ def racer(engine: str, rows: int, python: Path, *words: str) -> Iterator[Racer]:
             assert process.stdout is not None
             if process.stdout.readline().strip() != READY:
                 raise RuntimeError(f"{engine} did not start: {' '.join(words)}")
-            yield Racer(engine, rows, process)
+            yield Racer(case, engine, rows, process)
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -161,13 +167,16 @@ def racer(engine: str, rows: int, python: Path, *words: str) -> Iterator[Racer]:
 Starter = Callable[[], AbstractContextManager[Racer]]
 
 
-def race(case: str, starters: Sequence[Starter], runs: int) -> list[Runs]:
-    """Let the engines run in turns; return one line for each."""
+def race(starters: Sequence[Starter], runs: int) -> list[Runs]:
+    """Let the engines run in turns, at least so often, and return one line for each."""
+    turns: list[list[dict[str, float]]] = []
     with ExitStack() as stack:
         racers = [stack.enter_context(start()) for start in starters]
-        turns = [[one.run() for one in racers] for _ in range(runs)]
+        ends = time.monotonic() + LEAST_S
+        while len(turns) < runs or (len(turns) < MOST_TURNS and time.monotonic() < ends):
+            turns.append([one.run() for one in racers])
     return [
-        Runs(one.engine, case, one.rows, tuple(turn.pop("seconds") for turn in mine), mine[0])
+        Runs(one.engine, one.case, one.rows, tuple(turn.pop("seconds") for turn in mine), mine[0])
         for one, mine in zip(racers, map(list, zip(*turns, strict=True)), strict=True)
     ]
 
@@ -183,64 +192,83 @@ def measure(
     for name, spec in specs(rows, long=long).items():
         say(f"a feed: {name}")
         found.feeds[name] = made(name, spec, home)
-    for case, work, name, peers in CASES:
-        if name in found.feeds:
-            say(f"the peers: {case}")
-            for one in race(case, _starters(found, work, found.feeds[name], peers), runs):
-                found.runs[case, one.engine] = one
+    for cases in RACES:
+        starters = [one for case in cases if case.feed in found.feeds for one in _starters(found, case)]
+        say(f"the peers: {cases[0].name}")
+        for run in race(starters, runs):
+            found.runs[run.case, run.engine] = run
     say("the peers: the loop, memory, opening")
-    for one in race("loop", _loops(found), runs):
-        found.runs["loop", one.engine] = one
+    for run in race(_loops(found), runs):
+        found.runs[run.case, run.engine] = run
     _memory(found)
     _disk_and_opening(found, home, runs)
     say("the peers: a sweep")
-    _sweeps(found, home, least_s=60.0 if rows >= 1_000_000 else 0.1)
+    _sweeps(found, home, runs, least_s=60.0 if rows >= 1_000_000 else 0.1)
     say("the peers: where our time goes")
     _profiles(found)
     return found
 
 
-# Case, what is run, on which feed, beside whom.
-CASES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("replay", "replay", "sparse", (HFT,)),
-    ("taker, sparse", "taker", "sparse", (HFT, NAUTILUS)),
-    ("taker, dense", "taker", "dense", (HFT, NAUTILUS)),
-    ("maker, dense", "maker", "maker", (HFT, NAUTILUS)),
-    ("taker, back to back", "taker", "burst", (HFT,)),
-    ("replay, a tenth", "replay", "short", ()),
-    ("taker, sparse, a tenth", "taker", "short", ()),
-    ("taker, dense, a tenth", "taker", "short dense", ()),
-    ("replay, tenfold", "replay", "long", ()),
-    ("taker, sparse, tenfold", "taker", "long", ()),
-    ("replay, two books", "replay", "two books", ()),
-    ("replay, grid 0.0001", "replay", "fine", ()),
-    ("replay, 200 books", "replay", "200 books", ()),
-    ("taker, two books", "taker", "two books", ()),
-    ("taker, grid 0.0001", "taker", "fine", ()),
-    ("taker, 200 books", "taker", "200 books", ()),
+class Case(NamedTuple):
+    """What is run, on which feed, beside whom."""
+
+    name: str
+    work: str
+    feed: str
+    peers: tuple[str, ...] = ()
+
+
+# What is compared with each other runs in turns: peers, and feeds of one case.
+RACES: tuple[tuple[Case, ...], ...] = (
+    (
+        Case("replay", "replay", "sparse", (HFT,)),
+        Case("replay, a tenth", "replay", "short"),
+        Case("replay, tenfold", "replay", "long"),
+    ),
+    (
+        Case("taker, sparse", "taker", "sparse", (HFT, NAUTILUS)),
+        Case("taker, sparse, a tenth", "taker", "short"),
+        Case("taker, sparse, tenfold", "taker", "long"),
+    ),
+    (Case("taker, dense", "taker", "dense", (HFT, NAUTILUS)), Case("taker, dense, a tenth", "taker", "short dense")),
+    (Case("maker, dense", "maker", "maker", (HFT, NAUTILUS)),),
+    (Case("taker, back to back", "taker", "burst", (HFT,)),),
+    (
+        Case("replay, two books", "replay", "two books"),
+        Case("replay, grid 0.0001", "replay", "fine"),
+        Case("replay, 200 books", "replay", "200 books"),
+    ),
+    (
+        Case("taker, two books", "taker", "two books"),
+        Case("taker, grid 0.0001", "taker", "fine"),
+        Case("taker, 200 books", "taker", "200 books"),
+    ),
 )
 
 
-def _starters(found: Found, work: str, feed: Feed, peers: Sequence[str]) -> list[Starter]:
-    own = ("benchmarks.peers.own", work, str(feed.tape))
-    starters: list[Starter] = [partial(racer, OURS, feed.rows, Path(sys.executable), *own)]
-    for name in peers:
-        python = found.peers[name].python
+def _starters(found: Found, case: Case) -> list[Starter]:
+    feed = found.feeds[case.feed]
+    own = ("benchmarks.peers.own", case.work, str(feed.tape))
+    starters: list[Starter] = [partial(racer, case.name, OURS, feed.rows, Path(sys.executable), *own)]
+    for peer in case.peers:
+        python = found.peers[peer].python
         if python is None:
             continue
-        share = min(feed.rows, found.feeds["sparse"].rows // SHARE) if name == NAUTILUS else feed.rows
-        words = [f"benchmarks.peers.run_{name.partition('_')[0]}", work, str(feed.folder)]
-        words += [str(share)] if name == NAUTILUS else []
-        starters.append(partial(racer, name, share, python, *words))
+        share = min(feed.rows, found.feeds["sparse"].rows // SHARE) if peer == NAUTILUS else feed.rows
+        words = [f"benchmarks.peers.run_{peer.partition('_')[0]}", case.work, str(feed.folder)]
+        words += [str(share)] if peer == NAUTILUS else []
+        starters.append(partial(racer, case.name, peer, share, python, *words))
     return starters
 
 
 def _loops(found: Found) -> list[Starter]:
-    starters: list[Starter] = [partial(racer, OURS, 1, Path(sys.executable), "benchmarks.peers.own", "loop", "-")]
+    starters: list[Starter] = [
+        partial(racer, "loop", OURS, 1, Path(sys.executable), "benchmarks.peers.own", "loop", "-")
+    ]
     if (python := found.peers[LOOPTIME].python) is not None:
         script = "benchmarks.peers.run_looptime"
-        starters.append(partial(racer, LOOPTIME, 1, python, script))
-        starters.append(partial(racer, f"{LOOPTIME}, noop_cycles=0", 1, python, script, "0"))
+        starters.append(partial(racer, "loop", LOOPTIME, 1, python, script))
+        starters.append(partial(racer, "loop", f"{LOOPTIME}, noop_cycles=0", 1, python, script, "0"))
     return starters
 
 
@@ -277,8 +305,8 @@ def _disk_and_opening(found: Found, home: Path, runs: int) -> None:
     shutil.copytree(feed.tape, bare, ignore=shutil.ignore_patterns("replay.arrow"))
     for name, tape in (("cached", feed.tape), ("Parquet", bare)):
         words = ("benchmarks.peers.own", "open", str(tape))
-        starter = partial(racer, OURS, feed.rows, Path(sys.executable), *words)
-        (found.opening[name],) = race(f"open, {name}", [starter], runs)
+        starter = partial(racer, f"open, {name}", OURS, feed.rows, Path(sys.executable), *words)
+        (found.opening[name],) = race([starter], runs)
     small = home / "a-minute"
     synthetic_tape(SyntheticSpec(minutes=1.0, episodes=6)).write(small)
     seconds = []
@@ -290,19 +318,21 @@ def _disk_and_opening(found: Found, home: Path, runs: int) -> None:
     found.first_s = tuple(seconds[1:])
 
 
-def _sweeps(found: Found, home: Path, *, least_s: float) -> None:
+def _sweeps(found: Found, home: Path, runs: int, *, least_s: float) -> None:
     """Sweep on one process and on two, over as many points as keep one of them busy for `least_s`."""
     tape = home / "sweep"
     synthetic_tape(SyntheticSpec(minutes=2.0, episodes=24)).write(tape)
 
     def starter(workers: int, points: int) -> Starter:
         words = ("benchmarks.peers.sweep", str(tape), str(workers), str(points))
-        return partial(racer, f"{OURS}, {workers} process{'es' * (workers > 1)}", points, Path(sys.executable), *words)
+        return partial(
+            racer, "sweep", f"{OURS}, {workers} process{'es' * (workers > 1)}", points, Path(sys.executable), *words
+        )
 
-    few, more = (race("sweep", [starter(1, points)], 1)[0].middle for points in (4, 16))
-    points = max(4, ceil(1.1 * least_s / max(1e-3, (more - few) / 12)))  # the pool's start is in both
-    for workers, one in zip((1, 2), race("sweep", [starter(1, points), starter(2, points)], 1), strict=True):
-        found.sweeps[workers] = one
+    few, more = race([starter(1, 4), starter(1, 16)], runs)
+    fastest = max(1e-3, (min(more.seconds) - min(few.seconds)) / 12)  # the pool's start is in both
+    points = max(4, ceil(1.1 * least_s / fastest))
+    found.sweeps = dict(zip((1, 2), race([starter(1, points), starter(2, points)], runs), strict=True))
 
 
 def _profiles(found: Found) -> None:

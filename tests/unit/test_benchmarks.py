@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,18 +208,39 @@ def test_engines_take_turns_and_tell_what_a_run_counted(tmp_path: Path) -> None:
     spec = feed.Spec(rows=1_000, episodes=5, seconds=11.0)
     made = measure.made("a feed", spec, tmp_path)
     assert json.loads((made.folder / "spec.json").read_text())["episodes"] == 5
-    with measure.racer(
-        "arbkit", made.rows, Path(sys.executable), "benchmarks.peers.own", "taker", str(made.tape)
-    ) as one:
-        found = [one.run() for _ in range(2)]
-    assert [run["trades"] for run in found] == [5, 5]
-    assert all(run["seconds"] > 0 for run in found)
+    words = ("benchmarks.peers.own", "taker", str(made.tape))
+    starters = [partial(measure.racer, case, "arbkit", made.rows, Path(sys.executable), *words) for case in "ab"]
+    one, other = measure.race(starters, 2)
+    assert (one.case, other.case) == ("a", "b")
+    assert 2 <= len(one.seconds) == len(other.seconds) <= measure.MOST_TURNS
+    assert all(seconds > 0 for seconds in one.seconds + other.seconds)
+    assert one.counted["trades"] == other.counted["trades"] == 5
+
+
+def test_a_machine_that_slows_down_between_turns_changes_no_ratio() -> None:
+    slowed = (1.0, 1.0, 1.75, 1.75, 1.75)
+    one, other = (
+        measure.Runs("arbkit", case, rows, tuple(seconds * by for by in slowed), {})
+        for case, rows, seconds in (("two books", 1_000, 2.0), ("200 books", 500, 4.0))
+    )
+    assert other.times(one) == pytest.approx(0.25)
+    assert one.times(other) == pytest.approx(4.0)
+
+
+def test_feeds_that_are_compared_with_each_other_race_together() -> None:
+    races = [{case.name for case in cases} for cases in measure.RACES]
+    compared = [
+        [f"{work}, {books}" for books in ("two books", "grid 0.0001", "200 books")] for work in ("replay", "taker")
+    ]
+    compared += [[case, f"{case}, a tenth"] for case in table.LINEAR]
+    for cases in compared:
+        assert any(race.issuperset(cases) for race in races)
 
 
 def test_a_process_that_does_not_get_ready_is_told_of() -> None:
     with (
         pytest.raises(RuntimeError, match="arbkit did not start"),
-        measure.racer("arbkit", 1, Path(sys.executable), "benchmarks.peers.turns"),
+        measure.racer("a case", "arbkit", 1, Path(sys.executable), "benchmarks.peers.turns"),
     ):
         pass
 
@@ -307,7 +329,9 @@ def test_a_peer_that_cannot_be_installed_is_said_to_be_missing_and_why() -> None
 
 def test_the_section_tells_counts_beside_every_speed_and_where_the_time_goes() -> None:
     said = table.section(_found(HERE))
-    assert "| taker, sparse | arbkit | 1,000 | 1,000 | 2,100 | 1,950 | 900 | 2.000 (1.000–4.000) | 500 | 500 |" in said
+    assert (
+        "| taker, sparse | arbkit | 1,000 | 1,000 | 2,100 | 1,950 | 900 | 3 | 2.000 (1.000–4.000) | 500 | 500 |" in said
+    )
     assert "**replay**: backtest 70%, asyncio 30%." in said
     assert "| `backtest/world.py:forward_to` | 12 | 50.0% |" in said
 
