@@ -98,7 +98,7 @@ simulate: env  ## the engine under every fault, seeded: SEEDS=5000, or SEED=42 t
 # The compiled simulator and the plain one, order by order: minutes, so `make test` does a few hundred tapes of each.
 .PHONY: twin
 twin: env  ## the simulator against its slow twin on random tapes: TAPES=10000 for the matcher, as many for the venue
-	@ARBKIT_TWIN_TAPES=$(or $(TAPES),10000) $(BIN)/python -m pytest -q -s --timeout=7200 \
+	@ARBKIT_TWIN_TAPES=$(or $(TAPES),10000) $(BIN)/python -m pytest -q -s --timeout=7200 -o faulthandler_timeout=0 \
 	  tests/property/test_matcher_twin.py tests/property/test_venue_twin.py
 
 .PHONY: determinism

@@ -1,7 +1,8 @@
 """Fixtures that every folder of tests may use."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,19 @@ from tests.tracing import Tracing
 settings.register_profile("arbkit", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("arbkit")
 
+# A job in a shell's background is deaf to Ctrl-C, and so is all that it starts: tests that press it would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_stays_heard() -> Iterator[None]:
+    """Name the test that leaves Ctrl-C with another handler: a later one that presses it would wait for ever."""
+    yield
+    left = signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert left is signal.default_int_handler, f"Ctrl-C was left to {left!r}"
 
 
 @pytest.fixture(scope="session")

@@ -404,8 +404,8 @@ async def _ended_all(tasks: list[asyncio.Task[Any]]) -> None:
 def run_virtual(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:
     """Run a coroutine in virtual time and return its result.
 
-    Where a loop is running already (a notebook's), the virtual loop is driven in a thread of its own and Ctrl-C is
-    passed on to it. Afterwards nothing is left running: other tasks are cancelled and their failures raised.
+    Where a loop is running already (a notebook's), the virtual loop is driven in a thread of its own, which Ctrl-C, or
+    whatever else is raised in the waiting one, ends too. Afterwards nothing is left running: other tasks are cancelled and their failures raised.
     """
     if asyncio._get_running_loop() is None:
         return _drive(main, loop)
@@ -415,10 +415,10 @@ def run_virtual(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:
             future = pool.submit(context.run, _drive, main, loop)
             while not future.done():  # in short waits: an endless one cannot be interrupted on every system
                 concurrent.futures.wait([future], timeout=0.2)
-            return future.result()
-        except KeyboardInterrupt:
+        except BaseException:  # whatever it is: the pool is not left before the run has ended
             loop.interrupt()
             raise
+    return future.result()
 
 
 def _drive(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:

@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import contextvars
 import gc
+import signal
 import threading
 from collections.abc import AsyncIterator
 from itertools import count
@@ -423,7 +424,10 @@ def test_an_interrupt_ends_the_run_at_its_next_step() -> None:
     assert loop.time() < 1_000
 
 
-def test_ctrl_c_in_a_notebook_ends_the_run_in_its_own_thread() -> None:
+@pytest.mark.parametrize(("number", "raises"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_what_is_raised_in_a_waiting_notebook_ends_the_run_in_its_own_thread(
+    number: signal.Signals, raises: type[BaseException]
+) -> None:
     notebook = asyncio.new_event_loop()
     virtual = SimLoop()
 
@@ -431,17 +435,36 @@ def test_ctrl_c_in_a_notebook_ends_the_run_in_its_own_thread() -> None:
         for n in count():  # it would go on for ever
             await asyncio.sleep(1)
             if n == 20_000:  # by now the cell waits
-                _thread.interrupt_main()
+                _thread.interrupt_main(number)
 
     async def cell() -> None:
         run_virtual(main(), virtual)
 
+    def heard(*_: object) -> None:
+        raise raises
+
+    before = signal.signal(number, heard)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(raises):
             notebook.run_until_complete(cell())
     finally:
+        signal.signal(number, before)
         notebook.close()
     assert not virtual.is_running()
+
+
+def test_a_run_that_failed_in_its_own_thread_leaves_its_loop_fit_for_the_next() -> None:
+    virtual = SimLoop()
+
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    async def cell() -> str:
+        with pytest.raises(ZeroDivisionError):
+            run_virtual(fails(), virtual)
+        return run_virtual(asyncio.sleep(1, "slept"), virtual)
+
+    assert asyncio.run(cell()) == "slept"
 
 
 def test_a_running_loop_is_neither_closed_nor_run_a_second_time() -> None:
