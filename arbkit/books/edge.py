@@ -18,7 +18,7 @@ from arbkit.books.ladder import ASK, I64, U8, Ladders, deepest, walk
 from arbkit.core.compiled import compiled, inlined
 from arbkit.core.model import Basket, Kind
 from arbkit.core.units import MICRO
-from arbkit.fees.arithmetic import order_fee_kernel
+from arbkit.fees.arithmetic import PRECISION, order_fee_kernel
 
 FeeHistory = Sequence[tuple[int, I64]]  # (valid from ns, rule as eight int64), oldest first; the first holds before
 
@@ -194,6 +194,15 @@ def edge_at(ladders, baskets, k, q, now, room):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _returned(baskets, k, now):  # type: ignore[no-untyped-def]
+    """Return by how much the fees of more shares can be below those of fewer: a unit of precision a leg."""
+    units = 0
+    for leg in range(baskets.leg[k], baskets.leg[k + 1]):
+        units += baskets.rule[_rule_at(baskets, leg, now), PRECISION]
+    return units
+
+
+@compiled
 def exposure_of(baskets, k, q, room):  # type: ignore[no-untyped-def]
     """Return what is at risk when all legs but the cheapest fill and pay nothing, millionths of a dollar."""
     whole, cheapest = 0, 2**62
@@ -261,13 +270,15 @@ def largest_size(ladders, baskets, k, now, limits, room):  # type: ignore[no-unt
         limit = low * lot
     best = min(baskets.q_min[k], limit)
     net, gross = edge_of(baskets, k, best, now, room)
-    at = best
+    at, at_gross, rounding, returned = best, gross, baskets.leg[k + 1] - baskets.leg[k] + 2, _returned(baskets, k, now)
     while at < limit:
         end = _next_step(baskets, k, at, limit, room)
         end_net, end_gross = edge_of(baskets, k, end, now, room)
-        gain = end_gross - gross if limits.gross else end_net - net
-        if gain >= needed(limits.min_edge, end - best):
+        short = needed(limits.min_edge, end - best) - (end_gross - gross if limits.gross else end_net - net)
+        if short <= 0:
             best, net, gross = end, end_net, end_gross
-        at = end
+        elif short > rounding + returned and end_gross - at_gross + rounding < needed(limits.min_edge, end - at):
+            break  # the shares behind cost as much and more, fees aside: none makes good what is short
+        at, at_gross = end, end_gross
     _, exact = collect(ladders, baskets, k, best, room)
     return best, net, gross, exact

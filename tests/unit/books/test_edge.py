@@ -1,3 +1,5 @@
+from itertools import accumulate
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -6,8 +8,11 @@ from hypothesis import strategies as st
 from arbkit.backtest.received import received
 from arbkit.books.edge import Limits, cost_kernel, edge_at, largest_size, needed, proceeds_kernel, scratch, top_edge
 from arbkit.books.ladder import forward
+from arbkit.books.view import ladder_view
+from arbkit.core.grid import Grid
 from arbkit.core.model import Basket, Kind
 from arbkit.core.units import MICRO, Cash, Size, cost, proceeds
+from arbkit.detection import sizing
 from arbkit.fees import FeeRule
 from tests.builders import ASK, BID, START, TapeBuilder, a_market, a_table, shares
 
@@ -26,17 +31,24 @@ def test_money_is_exact_up_to_ten_million_shares(price: int, size: int) -> None:
     assert needed(np.int64(-price), np.int64(size)) == -(price * size // MICRO)
 
 
-def world(yes: list[tuple[int, int]], no: list[tuple[int, int]], q_min: int = 1, lot: int = 1, **fee: int):
-    """A complement over two recorded books with these asks (cents, shares), and the means to ask about it."""
-    tape = TapeBuilder(both=True).snapshot(0, asks=yes).snapshot(0, asks=no, book=1).tape()
-    legs = (tape.markets.books[0], tape.markets.books[1])
-    basket = Basket("both", Kind.COMPLEMENT, "m", legs, Cash(MICRO), Size(q_min * MICRO), Size(lot * MICRO))
-    rule = FeeRule(
-        name="r", venue="any", valid_from=None, valid_until=None, taker_rate_ppm=fee.get("rate", 0), maker_rate_ppm=0,
-        exponent=1, step=fee.get("step", 1), rounding="ceil", minimum=0, balance_precision=0, source="a test",
+def a_basket(q_min: int = 1, lot: int = 1) -> Basket:
+    """A complement over two recorded books."""
+    yes, no = a_table(both=True).books
+    return Basket("both", Kind.COMPLEMENT, "m", (yes, no), Cash(MICRO), Size(q_min * MICRO), Size(lot * MICRO))
+
+
+def a_rule(rate: int = 0, **fields: int) -> FeeRule:
+    return FeeRule(
+        name="r", venue="any", valid_from=None, valid_until=None, taker_rate_ppm=rate, maker_rate_ppm=0, exponent=1,
+        rounding="ceil", source="a test", **{"step": 1, "minimum": 0, "balance_precision": 0, **fields},
     )  # fmt: skip
-    limits = Limits(100, 0, 100 * MICRO, 250 * MICRO)
-    ladders, columns, arrays, _ = received(tape, [basket], limits, {0: rule, 1: rule}, 10**12, 0)
+
+
+def world(yes: list[tuple[int, int]], no: list[tuple[int, int]], q_min: int = 1, lot: int = 1, **fee: int):
+    """That basket over two books with these asks (cents, shares), and the means to ask about it."""
+    tape = TapeBuilder(both=True).snapshot(0, asks=yes).snapshot(0, asks=no, book=1).tape()
+    limits, rule = Limits(100, 0, 100 * MICRO, 250 * MICRO), a_rule(**fee)
+    ladders, columns, arrays, _ = received(tape, [a_basket(q_min, lot)], limits, {0: rule, 1: rule}, 10**12, 0)
     forward(ladders, columns, 0, len(tape), NOW, False)
     return ladders, arrays, limits, scratch(ladders, arrays)
 
@@ -120,3 +132,32 @@ def test_what_we_took_is_no_longer_there(taken: int) -> None:
     ladders, arrays, _, room = world([(40, 10)], [(55, 12)])
     ladders.level["taken"][1, 0] = shares(taken)
     assert edge_at(ladders, arrays, 0, shares(7), NOW, room)[0] == (taken == 0)
+
+
+def asks(data: st.DataObject) -> list[tuple[int, int]]:
+    """A dozen levels at most: prices of 40 cents on, most of them side by side."""
+    steps = data.draw(
+        st.lists(st.tuples(st.sampled_from([1, 1, 1, 2, 6]), st.integers(1, 12)), min_size=1, max_size=12)
+    )
+    return list(zip(accumulate((step for step, _ in steps), initial=40), (size for _, size in steps), strict=False))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_the_search_for_the_largest_size_ends_early_only_where_no_later_step_is_taken(data: st.DataObject) -> None:
+    # Fees rounded up, none below a minimum, and given back in units: a step that earns too little may be made good.
+    fee = {
+        "rate": data.draw(st.sampled_from([0, 10_000, 70_000, 300_000])),
+        "step": data.draw(st.sampled_from([1, 10_000, 200_000])),
+        "minimum": data.draw(st.sampled_from([0, 100_000])),
+        "balance_precision": data.draw(st.sampled_from([0, 10_000, 500_000])),
+    }
+    q_min, lot = data.draw(st.sampled_from([(1, 1), (3, 3), (6, 2)]))
+    ladders, arrays, limits, room = world(asks(data), asks(data), q_min, lot, **fee)
+    min_edge, gross = data.draw(st.sampled_from([-60_000, -30_000, 100, 20_000])), data.draw(st.booleans())
+    limits = limits._replace(min_edge=min_edge, gross=int(gross), max_exposure=2**60)
+    basket, grid = a_basket(q_min, lot), Grid.of_tick("0.01")
+    views = [ladder_view(ladders, leg, NOW, max_silence=10**12, grid=grid, fees=a_rule(**fee)) for leg in basket.legs]
+    every_step = sizing.largest_size(views, basket, Cash(min_edge), limits.max_size, gross)
+    if every_step:
+        assert largest_size(ladders, arrays, 0, NOW, limits, room)[0] == every_step
