@@ -6,7 +6,7 @@ word on what could have been had, `capital_table` what the profit is on the mone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,18 +40,22 @@ def comparison_table(raw: Raw, cells: Sequence[RawCell] | None = None) -> pd.Dat
     Counts are means over seeds: whole numbers (int64) with one seed, float64 with several. `slippage_p95` is NaN
     below 100 fills. A portfolio run adds `seen skipped_busy skipped_cash`. Without known fees net columns are NaN.
     """
-    return table_of(gather(raw, cells).rows, raw.mode, raw.fees_known)
+    return table_of([(gather(raw, cells).rows, raw.fees_known)], raw.mode)
 
 
-def table_of(rows: Sequence[Gathered], mode: str, fees_known: bool) -> pd.DataFrame:
-    """Return the comparison table of what was gathered."""
-    ends = _intervals(rows)
-    table = pd.DataFrame([_row(row, mode == "portfolio") for row in rows], columns=_columns(mode))
-    for column in WITH_INTERVAL:
-        table[f"{column}_lo"], table[f"{column}_hi"] = ends[column]
-    if not fees_known:
-        table[list(NET)] = NAN
-    several = any(row.seeds > 1 for row in rows)
+def table_of(parts: Iterable[tuple[Sequence[Gathered], bool]], mode: str) -> pd.DataFrame:
+    """Return the comparison table of what was gathered, a part under another; each with whether its fees are known."""
+    made: list[dict[str, Any]] = []
+    several = False
+    for rows, fees_known in parts:
+        ends = _intervals(rows)
+        for place, row in enumerate(rows):
+            figures = _row(row, mode == "portfolio")
+            for column, (lo, hi) in ends.items():
+                figures[f"{column}_lo"], figures[f"{column}_hi"] = lo[place], hi[place]
+            made.append(figures if fees_known else figures | dict.fromkeys(NET, NAN))
+            several = several or row.seeds > 1
+    table = pd.DataFrame(made, columns=_columns(mode))
     counted = [*COUNTS, *(PORTFOLIO if mode == "portfolio" else ())]
     kinds = dict.fromkeys(table.columns, "float64") | dict.fromkeys(counted, "float64" if several else "int64")
     return table.astype(kinds | {"strategy": "str", "n_clusters": "int64", "n_events": "int64"})

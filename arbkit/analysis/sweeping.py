@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from arbkit.analysis.attempt_table import tabulate
-from arbkit.analysis.gathering import gathered
+from arbkit.analysis.gathering import Gathered, gathered
 from arbkit.analysis.progress import Bar
 from arbkit.analysis.question import Question, ask
 from arbkit.analysis.raw import attempts
@@ -158,14 +158,18 @@ def _table(
     from arbkit.analysis.comparison import table_of
     from arbkit.analysis.definitions import labels
 
-    made: list[pd.DataFrame] = []
+    whole = [(point, done.results[job.key]) for point, job in zip(found, jobs, strict=True) if job.key in done.results]
     values: list[tuple[object, ...]] = []
-    for point, job in zip(found, jobs, strict=True):
-        if (columns := done.results.get(job.key)) is not None:
-            table = table_of(gathered(columns)[1], columns.about["mode"], columns.about["fees_known"])
-            made.append(table)
-            values += [point.values] * len(table)
-    result = pd.concat(made, ignore_index=True)
+
+    def parts() -> Iterator[tuple[Sequence[Gathered], bool]]:
+        for point, columns in whole:
+            rows = gathered(columns)[1]
+            values.extend([point.values] * len(rows))
+            yield rows, columns.about["fees_known"]
+
+    result = table_of(
+        parts(), whole[0][1].about["mode"]
+    )  # one for all points: a frame of each takes eight times as long
     for place, name in enumerate(names):
         result.insert(place, name, pd.Series([each[place] for each in values]))
     first = questions[0]
@@ -178,7 +182,7 @@ def _table(
         "kept": done.kept,
     }
     if done.interrupted:
-        result.attrs["interrupted"] = f"only {len(made)} of {len(found)} points are done; the same call goes on"
+        result.attrs["interrupted"] = f"only {len(whole)} of {len(found)} points are done; the same call goes on"
     return result
 
 

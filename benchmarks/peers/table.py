@@ -226,4 +226,4 @@ def _profiles(found: Found) -> str:
 def _figure(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}{unit}" if value >= 1_000 else f"{value:.3g}{unit}"
+    return f"{value:,.0f}{unit}" if value >= 1_000 else f"{value:.4g}{unit}"  # 1.797 is not 1.8
