@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-WRITTEN_BYTES = 1 << 24  # at once
+WRITTEN_BYTES = 1 << 21  # at once: a large page of the system, where it begins with one
 DAY_NS = 86_400 * NS_PER_S
 COLUMN_TYPES = (np.int64, np.int64, np.int16, np.uint8, np.int32, np.int64)  # of a tape with few books
 FIELDS: dict[str, type] = {  # of tape.json, beside the schema version
@@ -175,7 +175,11 @@ def write_folder(folder: Path, markets: MarketTable, rows: Rows, facts: Facts, d
 
 
 class _Slowly(io.RawIOBase):
-    """A file that takes whole columns and writes them a piece at a time, forgetting what was read: see `forget`."""
+    """A file that takes whole columns and writes them a piece at a time, forgetting what was read: see `forget`.
+
+    Each piece ends where a large page of the file does and is written from memory, not from another file's mapping: only
+    then do filesystems of Linux keep the file in large pages, of which a replay meets few.
+    """
 
     def __init__(self, file: io.BufferedWriter, rows: Rows) -> None:
         super().__init__()
@@ -185,10 +189,12 @@ class _Slowly(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        for at in range(0, len(view), WRITTEN_BYTES):
-            self._file.write(view[at : at + WRITTEN_BYTES])
+        view, at = memoryview(data).cast("B"), 0
+        while at < len(view):
+            end = at + WRITTEN_BYTES - self._file.tell() % WRITTEN_BYTES
+            self._file.write(bytes(view[at:end]))
             forget(self._rows)
+            at = end
         return len(view)
 
     def tell(self) -> int:

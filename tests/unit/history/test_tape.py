@@ -11,6 +11,8 @@ from arbkit.backtest.quotes import Quote, at_venue
 from arbkit.books import meta as m
 from arbkit.core.errors import DataError
 from arbkit.core.model import Level
+from arbkit.core.units import NS_PER_MS
+from arbkit.history.store import WRITTEN_BYTES
 from arbkit.history.tape import Tape, read_tape
 from tests.builders import ASK, BID, START, TapeBuilder, a_market, a_table, cents, ms, shares
 
@@ -243,6 +245,19 @@ def test_writing_again_gives_the_same_bytes_and_leaves_nothing_else(tape: Tape, 
     tape.write(folder)
     assert {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     assert [p.name for p in folder.parent.iterdir()] == ["tape"]
+
+
+def test_columns_longer_than_what_is_written_at_once_come_back_whole(tape: Tape, tmp_path: Path) -> None:
+    times = 2 * WRITTEN_BYTES // (8 * len(tape)) + 1
+    told = {name: np.tile(column, times) for name, column in columns(tape).items()}
+    later = np.repeat(100 * NS_PER_MS * np.arange(times), len(tape))
+    long = Tape.from_columns(tape.markets, **told | {name: told[name] + later for name in ("ts_recv", "ts_venue")})
+    long.write(tmp_path / "long")
+    found = read_tape(tmp_path / "long")  # all of it is verified
+    assert all(np.array_equal(a, b) for a, b in zip(found.rows, long.rows, strict=True))
+    again = tmp_path / "again"
+    found.write(again)  # from columns that are mapped
+    assert (again / "replay.arrow").read_bytes() == (tmp_path / "long" / "replay.arrow").read_bytes()
 
 
 def test_what_is_not_a_tape_is_not_overwritten(tape: Tape, tmp_path: Path) -> None:
