@@ -18,7 +18,7 @@ from arbkit.books.ruler import stray
 from arbkit.books.watch import Columns, read_only
 from arbkit.core.errors import DataError
 from arbkit.core.model import MarketTable
-from arbkit.history.tape import PIECE, forget
+from arbkit.history.tape import PIECE, pieces
 
 if TYPE_CHECKING:
     from arbkit.history.tape import Tape
@@ -67,8 +67,7 @@ def _rises(at: I64) -> bool:
 def by_venue(tape: Tape) -> Columns:
     """Return the rows in the order of the venues' clocks; rows of one instant stay as recorded."""
     at = tape.venue_time
-    ordered = all(_rises(at[first : first + PIECE + 1]) for first in range(0, len(at), PIECE))
-    forget(tape.rows)
+    ordered = all(_rises(at[first : first + len(piece.ts_recv)]) for first, piece in pieces(tape.rows, overlap=1))
     order = np.empty(0, np.int64) if ordered else np.argsort(at, kind="stable").astype(np.int64)
     return _columns(tape, at, order)
 
@@ -110,13 +109,13 @@ def _unknown_books(tape: Tape) -> Ladders:
         np.array([book.index if book.recorded else book.mirror for book in books], np.int64),
         np.array([not book.recorded for book in books], np.uint8),
     )
-    row = int(stray(read_only(rows.book), read_only(rows.meta), read_only(rows.price), ladders.book))
-    forget(rows)
-    if row >= 0:
-        raise DataError(
-            f"row {row}: book {rows.book[row]}, price {rows.price[row]}: no such price is among those stored"
-            " with the tape: its files do not belong together; import it again"
-        )
+    for first, piece in pieces(rows):
+        at = int(stray(read_only(piece.book), read_only(piece.meta), read_only(piece.price), ladders.book))
+        if at >= 0:
+            raise DataError(
+                f"row {first + at}: book {piece.book[at]}, price {piece.price[at]}: no such price is among those stored"
+                " with the tape: its files do not belong together; import it again"
+            )
     return ladders
 
 
