@@ -167,9 +167,7 @@ def _table(
             values.extend([point.values] * len(rows))
             yield rows, columns.about["fees_known"]
 
-    result = table_of(
-        parts(), whole[0][1].about["mode"]
-    )  # one for all points: a frame of each takes eight times as long
+    result = table_of(parts(), whole[0][1].about["mode"])  # a frame of each point takes eight times as long
     for place, name in enumerate(names):
         result.insert(place, name, pd.Series([each[place] for each in values]))
     first = questions[0]

@@ -405,7 +405,8 @@ def run_virtual(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:
     """Run a coroutine in virtual time and return its result.
 
     Where a loop is running already (a notebook's), the virtual loop is driven in a thread of its own, which Ctrl-C, or
-    whatever else is raised in the waiting one, ends too. Afterwards nothing is left running: other tasks are cancelled and their failures raised.
+    whatever else is raised in the waiting one, ends too. Afterwards nothing is left running: other tasks are cancelled
+    and their failures raised.
     """
     if asyncio._get_running_loop() is None:
         return _drive(main, loop)
