@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from arbkit.analysis.comparison_view import Comparison
 from arbkit.analysis.question import ask
 from arbkit.analysis.run_view import Run, load_run
-from arbkit.analysis.runs import STRATEGIES, plan_of, run_continuous, run_paired, strategy_of
+from arbkit.analysis.runs import STRATEGIES, plan_of, run_continuous, run_paired
 from arbkit.analysis.scan_view import ScanReport
 from arbkit.analysis.sweeping import sweep
 from arbkit.backtest.scenario import Scenario
@@ -85,7 +85,7 @@ def compare(
         tape, baskets, min_edge=min_edge, edge=edge, rearm_s=rearm_s, assume_fees=assume_fees,
         config=config, scenario=scenario, study=study,
     )  # fmt: skip
-    requests = plan.requests(question.scenario)
+    requests = plan.requests(question)
     raw = run_paired(question, requests) if mode == "each" else run_continuous(question, requests)[0]
     return Comparison(raw)
 
@@ -103,9 +103,9 @@ def backtest(
 
     `edge` defaults to the config's (net). Raises as `compare` does.
     """
-    chosen = strategy_of(strategy)
+    plan = plan_of((strategy,), (), seeds=1, mode="portfolio", study=None)
     question = ask(
         tape, baskets, min_edge=None, edge=edge, rearm_s=rearm_s, assume_fees=None, config=config, scenario=scenario
     )
-    raw, (run,) = run_continuous(question, [(chosen, question.scenario)])
+    raw, (run,) = run_continuous(question, plan.requests(question))
     return Run(raw, run.equity)

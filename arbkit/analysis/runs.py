@@ -31,14 +31,34 @@ class Plan:
     mode: str
     study: str | None
 
-    def requests(self, scenario: Scenario) -> list[tuple[ExecutionStrategy, Scenario]]:
-        """Return the runs in order: latency by latency, strategy by strategy, seed by seed."""
+    def requests(self, question: Question) -> list[tuple[ExecutionStrategy, Scenario]]:
+        """Return the runs in order: latency by latency, strategy by strategy, seed by seed; see `refuse_unheard`."""
+        stated = question.scenario
+        scenarios = [at_latency(stated, delay) for delay in self.latencies_ms] or [stated]
+        for scenario in scenarios:
+            refuse_unheard(question, scenario)
         return [
-            (strategy, replace(at_latency(scenario, delay) if self.latencies_ms else scenario, seed=seed))
-            for delay in self.latencies_ms or (scenario.entry_ms,)
+            (strategy, replace(scenario, seed=seed))
+            for scenario in scenarios
             for strategy in self.strategies
-            for seed in range(scenario.seed, scenario.seed + self.seeds)
+            for seed in range(stated.seed, stated.seed + self.seeds)
         ]
+
+
+def refuse_unheard(question: Question, scenario: Scenario) -> None:
+    """Raise ConfigError where a venue's answers take longer than the engine waits for one.
+
+    It would hear of no order, leave every trade to a person, and what was filled would count as nothing.
+    """
+    config = question.config
+    for venue in dict.fromkeys(leg.venue for basket in question.baskets for leg in basket.legs):
+        takes = scenario.answer_ms(venue)
+        if takes >= config.answer_s * 1_000:
+            raise ConfigError(
+                f"an answer of {venue} takes {takes:g} ms, there and back, and is waited for {config.answer_s:g} s "
+                f"(config.leg_timeout_s = {config.leg_timeout_s:g}, and half of config.hedge_timeout_s = "
+                f"{config.hedge_timeout_s:g}): no order would be heard of, and no fill counted"
+            )
 
 
 def plan_of(

@@ -92,6 +92,8 @@ def sweep(
         )
         for point in found
     ]  # fmt: skip
+    for question in questions:
+        plan.requests(question)  # what no run can answer is refused before the first of them
     jobs = [
         Job(
             tape=place, digest=tape.digest, version=version(), baskets=question.baskets, config=question.config,
@@ -128,7 +130,7 @@ def measured(job: Job) -> bytes:
         tape, job.baskets, min_edge=None, edge=job.edge, rearm_s=job.rearm_s, assume_fees=None,
         config=job.config, scenario=job.scenario, study=job.study, quiet=True,
     )  # fmt: skip
-    requests = plan_of(job.strategies, job.latencies_ms, job.seeds, job.mode, job.study).requests(question.scenario)
+    requests = plan_of(job.strategies, job.latencies_ms, job.seeds, job.mode, job.study).requests(question)
     if job.mode == "each":
         raw = run_paired(question, requests, spans=False)
     else:

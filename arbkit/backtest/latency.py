@@ -63,6 +63,10 @@ class Constant:
         """Return the latency (ns) of a message sent at `at`, whose own draw is `chance`."""
         return round(self.ms * NS_PER_MS)
 
+    @property
+    def median_ms(self) -> float:
+        return self.ms
+
     def __str__(self) -> str:
         return f"{self.ms:g} ms"
 
@@ -105,8 +109,12 @@ class Empirical:
         """See `Constant.ns`."""
         return round(self.ms[int(chance * len(self.ms))] * NS_PER_MS)
 
+    @property
+    def median_ms(self) -> float:
+        return median(self.ms)
+
     def __str__(self) -> str:
-        return f"one of {len(self.ms):,} measured, median {median(self.ms):g} ms, longest {max(self.ms):g} ms"
+        return f"one of {len(self.ms):,} measured, median {self.median_ms:g} ms, longest {max(self.ms):g} ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +152,12 @@ class Recorded:
         (t0, t1), (a, b) = self.at[after - 1 : after + 1], self.took[after - 1 : after + 1]
         return a + (b - a) * (at - t0) // (t1 - t0)
 
+    @property
+    def median_ms(self) -> float:
+        return median(self.took) / NS_PER_MS
+
     def __str__(self) -> str:
-        ms = median(self.took) / NS_PER_MS
-        return f"interpolated from {len(self.at):,} recorded messages, median {ms:g} ms"
+        return f"interpolated from {len(self.at):,} recorded messages, median {self.median_ms:g} ms"
 
 
 Latency = Constant | LogNormal | Empirical | Recorded

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from arbkit.backtest.habits import KNOWN, PLAIN, Habits, of_venue
-from arbkit.backtest.latency import Latency, checked
+from arbkit.backtest.latency import PLACE, REPLY, Latency, checked
 from arbkit.core.errors import ConfigError
 from arbkit.core.units import NS_PER_MS, NS_PER_S, Cash, cash
 
@@ -116,6 +116,14 @@ class Scenario:
     @property
     def mirror_settle_ns(self) -> int:
         return round(self.mirror_settle_ms * NS_PER_MS)
+
+    def answer_ms(self, venue: str) -> float:
+        """Return how long (ms) an order and the first word on it are on their way; medians of what is drawn."""
+        found = 0.0
+        for verb, stated in ((PLACE, self.entry_ms), (REPLY, self.reply_ms)):
+            own = self.latency.get(f"{venue}:{verb}", self.latency.get(verb))
+            found += stated if own is None else own.median_ms
+        return found
 
     def balance(self, venue: str) -> Cash:
         """Return the opening cash at a venue; a mapping that does not name the venue is a ConfigError."""

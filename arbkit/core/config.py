@@ -89,6 +89,11 @@ class ExecutionConfig:
         if self.hedge_retry_s > self.hedge_timeout_s:
             raise ConfigError("config.hedge_retry_s is longer than config.hedge_timeout_s: nothing could be undone")
 
+    @property
+    def answer_s(self) -> float:
+        """How long (s) an answer is waited for: half of T_hedge at most, or none would leave time to act on it."""
+        return min(self.leg_timeout_s, self.hedge_timeout_s / 2)
+
     def _within(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         if not low <= value <= high:

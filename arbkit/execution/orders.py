@@ -53,8 +53,7 @@ class OrderDesk(Hearing):
         self._budgets = {
             name: RateBudget(config.request_rate, config.request_burst, config.reserved_share) for name in venues
         }
-        # Half of T_hedge at most: an answer that is waited for longer leaves no time to act on it.
-        self._patience_s = min(config.leg_timeout_s, config.hedge_timeout_s / 2)
+        self._patience_s = config.answer_s
 
     async def _take(
         self,

@@ -22,6 +22,7 @@ import arbkit as ak
 from arbkit.analysis import progress, results, runs
 from arbkit.analysis import question as question_module
 from arbkit.analysis.question import ask
+from arbkit.backtest.latency import Constant, Empirical
 from arbkit.books.meta import KIND_FEE, KIND_LEVEL, SIDE_BID, meta
 from arbkit.core.errors import ConfigError, DataError
 from arbkit.core.model import Basket, MarketTable
@@ -254,6 +255,38 @@ def test_everything_that_was_assumed_is_told(comparison: ak.Comparison) -> None:
 def test_a_risky_setting_is_told(tape: Tape, found: list[Basket], config: dict[str, Any], name: str, says: str) -> None:
     made = ak.compare(tape, found, "market", config=ak.ExecutionConfig(**config))
     assert says in str(made.modelled[name])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "config"),
+    [
+        (ak.Scenario(entry_ms=2_500, reply_ms=2_500), ak.ExecutionConfig()),
+        (ak.Scenario(entry_ms=10, reply_ms=20), ak.ExecutionConfig(leg_timeout_s=0.03)),
+        (ak.Scenario(latency={"reply": Constant(9_000)}), ak.ExecutionConfig()),
+        (ak.Scenario(latency={"synthetic:place": Empirical([10, 9_000, 9_500])}), ak.ExecutionConfig()),
+        (ak.Scenario(jitter=1.0, reply_ms=6_000), ak.ExecutionConfig()),
+    ],
+)
+def test_answers_that_come_later_than_they_are_waited_for_are_refused_as_their_fills_would_count_for_nothing(
+    tape: Tape, found: list[Basket], scenario: ak.Scenario, config: ak.ExecutionConfig
+) -> None:
+    for call in (ak.compare, ak.backtest):
+        with pytest.raises(
+            ConfigError, match=r"synthetic takes \d+ ms, there and back.*leg_timeout_s.*hedge_timeout_s"
+        ):
+            call(tape, found, config=config, scenario=scenario)
+
+
+def test_one_latency_of_several_that_is_too_long_to_be_waited_for_is_refused_unless_config_waits_longer(
+    tape: Tape, found: list[Basket]
+) -> None:
+    with pytest.raises(ConfigError, match="6000 ms, there and back"):
+        ak.compare(tape, found, latencies_ms=(20, 3_000))
+    waits = ak.ExecutionConfig(hedge_timeout_s=30.0)
+    made = ak.compare(tape, found, strategies="MARKET", config=waits, latencies_ms=(3_000,))
+    entries = made.orders[made.orders["purpose"] == "entry"]
+    assert not (entries["status"] == "unknown").any()
+    assert (entries["filled"] > 0).any()
 
 
 # -- net figures without fees ----------------------------------------------------------------------------------

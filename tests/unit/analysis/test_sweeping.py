@@ -111,6 +111,15 @@ def test_a_sweep_says_what_was_modelled_with_every_value_of_the_grid(
     assert written["quality"]["rows"] > 0
 
 
+def test_a_point_whose_answers_nobody_waits_for_is_refused_before_the_first_is_done(
+    tape: Path, found: list[Basket], tmp_path: Path
+) -> None:
+    pool = Kept()
+    with pytest.raises(ConfigError, match="there and back"):
+        ak.sweep(tape, found, {"scenario.entry_ms": [20, 9_000]}, pool, cache=tmp_path)
+    assert pool.jobs == []
+
+
 def test_interrupted_it_returns_the_points_that_are_done_and_says_so(
     tape: Path, found: list[Basket], tmp_path: Path
 ) -> None:
