@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -12,6 +13,7 @@ from arbkit.analysis.intervals import MIN_CLUSTERS, TOO_FEW
 
 SYNTHETIC = "synthetic flow: shows method, not market truth"
 STUDY = "execution study, not arbitrage"
+INTERRUPTED = ("scan_interrupted", "interrupted")  # where `modelled` says how far a result that is not whole came
 UNDEFINED = "-"
 CENTS, PERCENT = 100.0, 100.0
 COUNTED = {"opportunities", "seen", "n_fills", "skipped_busy", "skipped_cash", *OUTCOMES}
@@ -101,6 +103,7 @@ def notes(table: pd.DataFrame) -> list[str]:
     return found
 
 
-def labels(study: str | None, synthetic: bool) -> list[str]:
-    """Return what a result says on its first lines about what it is not."""
-    return ([SYNTHETIC] if synthetic else []) + ([f"{STUDY} ({study})"] if study is not None else [])
+def labels(study: str | None, synthetic: bool, modelled: Mapping[str, object]) -> list[str]:
+    """Return what a result says on its first lines about what it is not: a market, arbitrage, or whole."""
+    found = ([SYNTHETIC] if synthetic else []) + ([f"{STUDY} ({study})"] if study is not None else [])
+    return found + [f"interrupted: {modelled[name]}" for name in INTERRUPTED if name in modelled]

@@ -150,7 +150,7 @@ class Run:
         (folder / "run.json").write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     def __str__(self) -> str:
-        return "\n".join([*labels(None, self.synthetic), table_text(self.summary())])
+        return "\n".join([*labels(None, self.synthetic, self.modelled), table_text(self.summary())])
 
     def __repr__(self) -> str:
         return str(self)  # what a terminal shows of a value that was asked for
@@ -158,7 +158,7 @@ class Run:
     def _repr_html_(self) -> str:
         if self._raw is not None:
             return self.tearsheet().summary_html()
-        said = "".join(f"<p>{escape(line)}</p>" for line in labels(None, self.synthetic))
+        said = "".join(f"<p>{escape(line)}</p>" for line in labels(None, self.synthetic, self.modelled))
         return said + str(self.summary().to_html(index=False, float_format=lambda v: f"{v:.4g}"))
 
 

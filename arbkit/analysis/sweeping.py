@@ -177,7 +177,7 @@ def _table(
         "names": list(names),
         "modelled": _assumed(questions) | {"seed": _seeds(first, jobs[0])},
         "quality": first.tape.quality.to_dict(),
-        "labels": labels(first.study, first.tape.synthetic),
+        "labels": labels(first.study, first.tape.synthetic, {}),
         "points": len(found),
         "kept": done.kept,
     }

@@ -95,13 +95,16 @@ class Tearsheet:
         display(boxed(self._closing()))
 
     def __repr__(self) -> str:
-        return "\n".join([*labels(self.raw.study, self.raw.synthetic), self.title, *answer(self.raw, self.table)])
+        return "\n".join([*self._labels(), self.title, *answer(self.raw, self.table)])
 
     # -- parts -----------------------------------------------------------------------------------------------
 
+    def _labels(self) -> list[str]:
+        return labels(self.raw.study, self.raw.synthetic, self.raw.modelled)
+
     def _opening(self, *, heading: bool = True) -> str:
         first, *rest = answer(self.raw, self.table)
-        parts = [f'<p class="label">{escape(line)}</p>' for line in labels(self.raw.study, self.raw.synthetic)]
+        parts = [f'<p class="label">{escape(line)}</p>' for line in self._labels()]
         if heading:
             parts += [f"<h1>{escape(self.title)}</h1>", f'<p class="scope">{escape(self._scope())}</p>']
         parts.append(f'<p class="answer">{escape(first)}</p>')

@@ -146,7 +146,7 @@ def _strip(head: str, values: list[str], *, left: bool = False) -> list[str]:
 
 def comparison_text(raw: Raw, table: pd.DataFrame) -> str:
     """Return the whole comparison for a terminal: what it is not, the answer, the table, what was modelled."""
-    parts = labels(raw.study, raw.synthetic)
+    parts = labels(raw.study, raw.synthetic, raw.modelled)
     parts += [*wrapped(" ".join(answer(raw, table))), "", table_text(table), ""]
     if len(table) and int(table["n_clusters"].max()) >= MIN_CLUSTERS:
         parts += [*wrapped(INTERVALS), ""]

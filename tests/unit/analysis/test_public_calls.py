@@ -405,7 +405,10 @@ def test_an_interrupted_comparison_is_whole_as_far_as_it_goes_and_says_so(
     interrupted("comparing", 4)
     made = ak.compare(tape, found, latencies_ms=(20, 100))
     assert made.modelled["interrupted"] == "only the first 4 of 6 opportunities were run"
-    assert "interrupted: only the first 4 of 6" in str(made)
+    told = "interrupted: only the first 4 of 6 opportunities were run"
+    assert str(made).splitlines()[:2] == repr(made.tearsheet()).splitlines()[:2] == [SYNTHETIC, told]
+    shown = made.tearsheet().summary_html()
+    assert shown.index(told) < shown.index("MARKET")
     assert (made.table["opportunities"] == 4).all()
     for part, whole in zip(made.raw.cells, comparison.raw.cells, strict=True):
         assert part.results == whole.results[:4]
@@ -434,6 +437,7 @@ def test_an_interrupted_continuous_comparison_keeps_the_runs_that_were_made(
     made = ak.compare(tape, found, mode="portfolio")
     assert list(made.table["strategy"]) == ["MARKET", "LIMIT"]
     assert made.modelled["interrupted"] == "only the first 2 of 3 runs were made"
+    assert str(made).splitlines()[1] == "interrupted: only the first 2 of 3 runs were made"
 
 
 def test_interrupted_before_the_first_run_there_is_nothing_to_keep(
