@@ -50,22 +50,32 @@ def answer(raw: Raw, table: pd.DataFrame) -> list[str]:
     few = "" if first["n_clusters"] >= MIN_CLUSTERS else f" ({TOO_FEW} for an interval: {int(first['n_clusters'])})"
     earned = f"{_dollars(first['pnl_per_opportunity'])} per opportunity{_between(RANKED, first)}"
     lost = f"a shortfall of {SHORTFALL.text(first['shortfall_mean'])} cents per share{_between(SHORTFALL, first)}"
-    does = "ranks first" if len(ranking) > 1 else "was run alone"
-    still = ", and still loses money" if first["pnl"] < 0 else ""
-    sentence = f"At {latency_ms:g} ms {first['strategy']} {does}{still}: {earned}, {lost}{few}"
-    rest = [f"{row['strategy']} {RANKED.text(row['pnl_per_opportunity'])}" for _, row in ranking.iloc[1:].iterrows()]
+    names = _first(ranking)
+    shared = len(names) > 1
+    does = "rank first together" if shared else "ranks first" if len(ranking) > 1 else "was run alone"
+    still = f", and still {'lose' if shared else 'loses'} money" if first["pnl"] < 0 else ""
+    sentence = f"At {latency_ms:g} ms {_and(names)} {does}{still}: {earned}, {lost}{few}"
+    behind = ranking.iloc[len(names) :]
+    rest = [f"{row['strategy']} {RANKED.text(row['pnl_per_opportunity'])}" for _, row in behind.iterrows()]
     sentences = [sentence + (f"; then {' and '.join(rest)}." if rest else ".")]
     best = str(ranking.sort_values("shortfall_mean", kind="stable")["strategy"].iloc[0])
-    if best != first["strategy"]:
+    if best not in names:
         sentences.append(f"By shortfall alone it would be {best}.")
-    if len(ranking) > 1 and raw.mode == "each":
-        sentences += _lead(raw, str(first["strategy"]), str(ranking["strategy"].iloc[1]), latency_ms)
-    return sentences + _elsewhere(table, str(first["strategy"]), latency_ms)
+    if len(ranking) > 1 and not shared and raw.mode == "each":
+        sentences += _lead(raw, names[0], str(ranking["strategy"].iloc[1]), latency_ms)
+    return sentences + _elsewhere(table, names, latency_ms)
 
 
 def _ranking(table: pd.DataFrame, latency_ms: float) -> pd.DataFrame:
     rows = table[table["latency_ms"] == latency_ms]
     return rows.sort_values(["pnl_per_opportunity", "shortfall_mean"], ascending=[False, True], kind="stable")
+
+
+def _first(ranking: pd.DataFrame) -> list[str]:
+    """Return who ranks first: more than one where they earned the very same and fell short by the very same."""
+    columns = ["pnl_per_opportunity", "shortfall_mean"]
+    same = (ranking[columns] == ranking[columns].iloc[0]).all(axis=1)
+    return [str(name) for name in ranking["strategy"][same]] or [str(ranking["strategy"].iloc[0])]
 
 
 def _lead(raw: Raw, first: str, second: str, latency_ms: float) -> list[str]:
@@ -78,16 +88,18 @@ def _lead(raw: Raw, first: str, second: str, latency_ms: float) -> list[str]:
     return [f"Its lead over {second} on the same opportunities is {told} ({span})."]
 
 
-def _elsewhere(table: pd.DataFrame, first: str, latency_ms: float) -> list[str]:
-    winners: dict[str, list[str]] = {}
+def _elsewhere(table: pd.DataFrame, first: list[str], latency_ms: float) -> list[str]:
+    winners: dict[tuple[str, ...], list[str]] = {}
     for other in dict.fromkeys(table["latency_ms"]):
         if other != latency_ms:
-            winners.setdefault(str(_ranking(table, other).iloc[0]["strategy"]), []).append(f"{other:g}")
+            winners.setdefault(tuple(_first(_ranking(table, other))), []).append(f"{other:g}")
     if not winners:
         return []
-    told = [f"{name} at {_and(places)} ms" for name, places in winners.items()]
-    if list(winners) == [first]:
-        return [f"It also ranks first at {_and(winners[first])} ms."]
+    if list(winners) == [tuple(first)]:
+        return [f"{'It also ranks first' if len(first) == 1 else 'They also do'} at {_and(winners[tuple(first)])} ms."]
+    told = [
+        f"{_and([*names])}{' together' * (len(names) > 1)} at {_and(places)} ms" for names, places in winners.items()
+    ]
     return [f"At other latencies the first is {_and(told)}."]
 
 

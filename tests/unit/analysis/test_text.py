@@ -90,9 +90,35 @@ def test_the_answer_names_the_first_its_figures_and_how_sure_that_is():
 
 
 def test_a_lead_within_its_interval_is_not_called_one():
+    raw, _ = ranked(1.0, -1.0)
+    noisy = tuple(simple(o, HYBRID, (1.0, 1.0), pnl=1.01 + 0.1 * (i % 3 - 1)) for i, o in enumerate(raw.opportunities))
+    raw = replace(raw, cells=(*raw.cells, Cell(HYBRID, 50.0, 0, noisy)))
+    first, lead = answer(raw, comparison_table(raw))
+    assert first.startswith("At 50 ms HYBRID ranks first: ")
+    assert lead.startswith("Its lead over MARKET on the same opportunities is not to be told from zero")
+
+
+def test_strategies_that_earned_the_same_share_the_first_rank():
+    (both,) = answer(*ranked(1.0, -1.0, 1.0))
+    assert both.startswith(
+        "At 50 ms MARKET and HYBRID rank first together: 1.000 dollars per opportunity (95 % interval "
+    )
+    assert both.endswith("; then LIMIT −1.000.")
+    (all_three,) = answer(*ranked(-1.0, -1.0, -1.0, n=6))
+    assert all_three.startswith("At 50 ms MARKET, LIMIT and HYBRID rank first together, and still lose money: −1.000")
+
+
+def test_who_shares_the_first_rank_at_other_latencies_is_named():
     raw, _ = ranked(1.0, -1.0, 1.0)
-    raw = replace(raw, cells=(raw.cells[1], *raw.cells[:1], raw.cells[2]))
-    assert "not to be told from zero" in " ".join(answer(raw, comparison_table(raw)))
+    (other, _) = ranked(2.0, 2.0, 1.0)
+    slower = tuple(replace(cell, latency_ms=90.0) for cell in other.cells)
+    slowest = tuple(replace(cell, latency_ms=500.0) for cell in raw.cells)
+    raw = replace(raw, cells=(*raw.cells, *slower))
+    assert (
+        answer(raw, comparison_table(raw))[-1] == "At other latencies the first is MARKET and LIMIT together at 90 ms."
+    )
+    raw = replace(raw, cells=(*raw.cells[:3], *slowest))
+    assert answer(raw, comparison_table(raw))[-1] == "They also do at 500 ms."
 
 
 def test_who_loses_least_is_still_said_to_lose():
