@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from arbkit.history.tape import Tape
 
 EDGES = ("net", "gross")
+SAID = frozenset(  # settings that what was assumed has a line for, whatever they are
+    "min_edge edge max_size max_exposure max_slippage max_slippage_pct protect_edge limit_timeout_s hybrid_patience_s "
+    "max_unwind_loss".split()
+)
 FeeHistory = tuple[tuple[int, FeeRule], ...]
 
 
@@ -128,7 +132,8 @@ class Question:
             else "NO: caps ignore the edge, a fill may lose money",
             "limit_timeout_s": config.limit_timeout_s,
             "hybrid_patience_s": config.hybrid_patience_s,
-            "max_unwind_loss": f"{config.max_unwind_loss:.0%} of the trade's cost",
+            "max_unwind_loss": f"{_percent(config.max_unwind_loss)} of the trade's cost",
+            "other_settings": _say_others(config),
             "clocks": _say_clocks(self.tape.clocks),
             "assumed_fields": ", ".join(sorted({f for b in self.baskets for f in b.assumed})) or "none",
         }
@@ -169,7 +174,25 @@ def _say_decisions(question: Question, config: ExecutionConfig) -> str:
 def _say_cap(config: ExecutionConfig) -> str:
     if config.max_slippage is not None:
         return f"{config.max_slippage:g} dollars beyond the last level needed"
-    return f"{config.max_slippage_pct:.1%} beyond the last level needed"
+    return f"{_percent(config.max_slippage_pct)} beyond the last level needed"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g}%"
+
+
+def _say_others(config: ExecutionConfig) -> str:
+    """Name the settings that have no line of their own, where they are not what they are by default."""
+    default = ExecutionConfig()
+    changed = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name not in SAID and getattr(config, field.name) != getattr(default, field.name)
+    }
+    told = [
+        f"{name} {('no', 'yes')[value] if isinstance(value, bool) else f'{value:g}'}" for name, value in changed.items()
+    ]
+    return ", ".join(told) or "none: all as they are by default"
 
 
 def _say_clocks(clocks: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,7 @@ def test_everything_that_was_assumed_is_told(comparison: ak.Comparison) -> None:
     [
         ({"protect_edge": False}, "edge_protected", "NO: caps ignore the edge"),
         ({"max_slippage": 0.02}, "slippage_cap", "0.02 dollars beyond"),
-        ({}, "slippage_cap", "1.0% beyond"),
+        ({}, "slippage_cap", "1% beyond"),
     ],
 )
 def test_a_risky_setting_is_told(tape: Tape, found: list[Basket], config: dict[str, Any], name: str, says: str) -> None:
@@ -287,6 +287,37 @@ def test_one_latency_of_several_that_is_too_long_to_be_waited_for_is_refused_unl
     entries = made.orders[made.orders["purpose"] == "entry"]
     assert not (entries["status"] == "unknown").any()
     assert (entries["filled"] > 0).any()
+
+
+CHANGED = {
+    "min_edge": 0.002, "edge": "gross", "max_size": 7.0, "max_exposure": 9.0, "max_slippage": 0.01,
+    "max_slippage_pct": 0.0104, "edge_budget_share": 0.5, "protect_edge": False, "improve_ticks": 2, "post_only": False,
+    "limit_timeout_s": 4.0, "hybrid_patience_s": 0.25, "leg_timeout_s": 20.0, "hedge_timeout_s": 8.0,
+    "hedge_retry_s": 0.5, "max_unwind_loss": 0.054, "entry_deadline_s": 0.5, "late_arrival_s": 20.0, "reconcile_s": 5.0,
+    "resolve_alarm_s": 60.0, "max_clock_skew_s": 1.0, "max_loop_lag_s": 0.1, "request_rate": 20.0, "request_burst": 50,
+    "reserved_share": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ak.ExecutionConfig)])
+def test_every_setting_that_is_changed_changes_what_is_printed(tape: Tape, found: list[Basket], name: str) -> None:
+    def told(config: ak.ExecutionConfig | None) -> dict[str, object]:
+        question = ask(tape, found, min_edge=None, edge=None, rearm_s=1.0, assume_fees=None, config=config)
+        return question.assumptions()
+
+    changed, plain = told(ak.ExecutionConfig(**{name: CHANGED[name]})), told(None)
+    assert changed != plain
+    assert [*changed] == [*plain]
+    assert plain["other_settings"] == "none: all as they are by default"
+
+
+def test_settings_are_printed_as_they_were_given(tape: Tape, found: list[Basket]) -> None:
+    config = ak.ExecutionConfig(max_slippage_pct=0.0004, max_unwind_loss=0.004, improve_ticks=2, post_only=False)
+    question = ask(tape, found, min_edge=None, edge=None, rearm_s=1.0, assume_fees=None, config=config)
+    told = question.assumptions()
+    assert told["slippage_cap"] == "0.04% beyond the last level needed"
+    assert told["max_unwind_loss"] == "0.4% of the trade's cost"
+    assert told["other_settings"] == "improve_ticks 2, post_only no"
 
 
 # -- net figures without fees ----------------------------------------------------------------------------------
