@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from arbkit.backtest.scan import ScanResult
 
 MICRO = 1e6
+# What a scan rests on, of all that is assumed of an execution.
+RESTS_ON = "decisions max_size max_exposure feed_ms max_silence_s mirror_settle_ms fees clocks assumed_fields".split()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class ScanReport:
         }
 
     def __str__(self) -> str:
+        from arbkit.analysis.text import said, wrapped
+
         frame = self.frame
         lines = [SYNTHETIC] if self.synthetic else []
         lines.append(f"{len(frame)} episodes with an executable {self.edge} edge")
@@ -96,5 +100,7 @@ class ScanReport:
             lines.append(shown.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
             if len(frame) > len(shown):
                 lines.append(f"  ... and {len(frame) - len(shown)} more")
-        lines.append(f"fees: {self.modelled['fees']}; assumed fields: {self.modelled['assumed_fields']}")
+        lines.append("modelled:")
+        for name in RESTS_ON:
+            lines += wrapped(f"{name}: {said(self.modelled[name])}", indent="  ")
         return "\n".join(lines)

@@ -185,6 +185,19 @@ def test_a_scan_lists_episodes_as_text_and_json(tape: Path, tmp_path: Path) -> N
     ended = call("scan", tape, "--json", tmp_path / "scan.json")
     assert ended.exit_code == 0
     assert ended.stdout.splitlines()[1] == "6 episodes with an executable net edge"
+    told = ended.stdout.splitlines()
+    assert told[told.index("modelled:") + 1 :] == [
+        "  decisions: episodes, net edge of at least 0.0001 dollars a share, rearm 1 s",
+        "  max_size: 100 shares",
+        "  max_exposure: 250 dollars at risk while legs differ",
+        "  feed_ms: 0",
+        "  max_silence_s: 60",
+        "  mirror_settle_ms: 100",
+        "  fees: synthetic-flat-low",
+        "  clocks: received and venue stamps are both recorded",
+        "  assumed_fields: none",
+        f"json: {tmp_path / 'scan.json'}",
+    ]
     assert f"json: {tmp_path / 'scan.json'}" in ended.stdout
     written = json.loads((tmp_path / "scan.json").read_text())
     assert len(written["episodes"]) == 6
