@@ -13,7 +13,11 @@ from arbkit.analysis.intervals import MIN_CLUSTERS, TOO_FEW
 
 SYNTHETIC = "synthetic flow: shows method, not market truth"
 STUDY = "execution study, not arbitrage"
-INTERRUPTED = ("scan_interrupted", "interrupted")  # where `modelled` says how far a result that is not whole came
+NOT_WHOLE = {  # where `modelled` says what a result leaves out, and what that is called
+    "scan_interrupted": "interrupted",
+    "interrupted": "interrupted",
+    "unheard": "not heard of in time",
+}
 UNDEFINED = "-"
 CENTS, PERCENT = 100.0, 100.0
 COUNTED = {"opportunities", "seen", "n_fills", "skipped_busy", "skipped_cash", *OUTCOMES}
@@ -106,4 +110,4 @@ def notes(table: pd.DataFrame) -> list[str]:
 def labels(study: str | None, synthetic: bool, modelled: Mapping[str, object]) -> list[str]:
     """Return what a result says on its first lines about what it is not: a market, arbitrage, or whole."""
     found = ([SYNTHETIC] if synthetic else []) + ([f"{STUDY} ({study})"] if study is not None else [])
-    return found + [f"interrupted: {modelled[name]}" for name in INTERRUPTED if name in modelled]
+    return found + [f"{called}: {modelled[name]}" for name, called in NOT_WHOLE.items() if name in modelled]

@@ -15,7 +15,7 @@ from arbkit.backtest.run import Portfolio, run_portfolio
 from arbkit.backtest.scenario import Scenario
 from arbkit.backtest.shortfall import Answer, split_shortfalls
 from arbkit.core.errors import ConfigError
-from arbkit.core.model import ExecutionStrategy
+from arbkit.core.model import ExecutionStrategy, OrderStatus
 
 STRATEGIES = tuple(ExecutionStrategy)
 MODES = ("each", "portfolio")
@@ -120,6 +120,7 @@ def run_paired(
     found = len(question.scanned)
     if len(opportunities) < found:
         modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
+    modelled |= _unheard(cells[: len(grid)])
     return RawComparison(
         opportunities=opportunities,
         cells=cells[: len(grid)],
@@ -196,7 +197,8 @@ def run_continuous(
             "what they leave unhedged counts nothing in equity, and in pnl what the bids would pay",
             "queue_span": "not run: a continuous run is one world under one rule; mode 'each' runs them all",
             "counters": "seen are the episodes of the received books; those that own impact removed have no column",
-        },
+        }
+        | _unheard(cells),
         quality=question.tape.quality.to_dict(),
         synthetic=question.tape.synthetic,
         fees_known=question.fees is not None,
@@ -204,6 +206,15 @@ def run_continuous(
         counters=_mean_counters(cells, runs),
     )
     return raw, runs
+
+
+def _unheard(cells: Sequence[Cell]) -> dict[str, object]:
+    """Say how many orders' fate was not known when their trade ended: its time was up, what they filled is not in it."""
+    orders = [o for cell in cells for result in cell.results for leg in result.trade.legs for o in leg.orders]
+    lost = sum(order.status is OrderStatus.UNKNOWN for order in orders)
+    if not lost:
+        return {}
+    return {"unheard": f"{lost:,} of {len(orders):,} orders when their trade ended; what they filled counts nothing"}
 
 
 def _run(question: Question, strategy: ExecutionStrategy, scenario: Scenario) -> Portfolio:

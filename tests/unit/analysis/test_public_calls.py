@@ -25,7 +25,7 @@ from arbkit.analysis.question import ask
 from arbkit.backtest.latency import Constant, Empirical
 from arbkit.books.meta import KIND_FEE, KIND_LEVEL, SIDE_BID, meta
 from arbkit.core.errors import ConfigError, DataError
-from arbkit.core.model import Basket, MarketTable
+from arbkit.core.model import Basket, MarketTable, OrderStatus
 from arbkit.core.units import NS_PER_S
 from arbkit.history.shipped import shipped
 from arbkit.history.synthetic import SyntheticSpec
@@ -400,6 +400,23 @@ def test_a_study_says_what_it_is_not(tape: Tape, found: list[Basket]) -> None:
     assert "at fixed times" in str(made.modelled["decisions"])
     starts = sorted({o.detected_at for o in made.raw.opportunities})
     assert {late - early for early, late in pairwise(starts)} == {5 * NS_PER_S}
+
+
+# -- what is left out ------------------------------------------------------------------------------------------
+
+
+def test_orders_whose_fate_was_not_known_when_their_trade_ended_are_told_of_first(
+    tape: Tape, found: list[Basket]
+) -> None:
+    made = ak.compare(tape, found, "hybrid", latencies_ms=(2_400,))
+    (cell,) = made.raw.cells
+    orders = [order for result in cell.results for leg in result.trade.legs for order in leg.orders]
+    lost = sum(order.status is OrderStatus.UNKNOWN for order in orders)
+    told = f"{lost} of {len(orders)} orders when their trade ended; what they filled counts nothing"
+    assert lost
+    assert made.modelled["unheard"] == told
+    assert str(made).splitlines()[1] == f"not heard of in time: {told}"
+    assert "unheard" not in ak.compare(tape, found, "hybrid", latencies_ms=(20,)).modelled
 
 
 # -- interruption ----------------------------------------------------------------------------------------------
