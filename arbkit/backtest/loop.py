@@ -89,6 +89,7 @@ class SimLoop(NoOutside):
         self._generators: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
         self._failure: BaseException | None = None
         self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
+        self._main: asyncio.Future[Any] | None = None  # what is run until it is complete
         self._running = self._stopping = self._closed = self._interrupted = False
 
     # -- time ------------------------------------------------------------------------------------------------
@@ -196,16 +197,19 @@ class SimLoop(NoOutside):
     def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override]
         task = asyncio.ensure_future(future, loop=self)
         task.add_done_callback(self._main_ended)
+        self._main = task
         try:
             self.run_forever()
         finally:
+            self._main = None
             task.remove_done_callback(self._main_ended)
         if not task.done():
             raise RuntimeError("the loop was stopped before its main task ended")
         return task.result()
 
-    def _main_ended(self, _: object) -> None:
-        self._stopping = True
+    def _main_ended(self, task: object) -> None:
+        # A run that ended by a failure in its main task's last step leaves this call to the next.
+        self._stopping = self._stopping or task is self._main
 
     def _turn(self) -> None:
         """Run what is ready, or let time pass."""
@@ -278,6 +282,10 @@ class SimLoop(NoOutside):
     def interrupt(self) -> None:
         """End the run with KeyboardInterrupt at its next step; may be called from another thread."""
         self._interrupted = True
+
+    def forget_interrupt(self) -> None:
+        """Forget an interrupt that no step has heard of."""
+        self._interrupted = False
 
     def is_running(self) -> bool:
         return self._running
@@ -411,14 +419,17 @@ def run_virtual(main: Coroutine[Any, Any, T], loop: SimLoop) -> T:
     if asyncio._get_running_loop() is None:
         return _drive(main, loop)
     context = contextvars.copy_context()
-    with concurrent.futures.ThreadPoolExecutor(1, "arbkit-virtual-time") as pool:
-        try:
-            future = pool.submit(context.run, _drive, main, loop)
-            while not future.done():  # in short waits: an endless one cannot be interrupted on every system
-                concurrent.futures.wait([future], timeout=0.2)
-        except BaseException:  # whatever it is: the pool is not left before the run has ended
-            loop.interrupt()
-            raise
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1, "arbkit-virtual-time") as pool:
+            try:
+                future = pool.submit(context.run, _drive, main, loop)
+                while not future.done():  # in short waits: an endless one cannot be interrupted on every system
+                    concurrent.futures.wait([future], timeout=0.2)
+            except BaseException:  # whatever it is: the pool is not left before the run has ended
+                loop.interrupt()
+                raise
+    finally:
+        loop.forget_interrupt()  # that came too late for this run: it is not meant for the next
     return future.result()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import signal
@@ -465,6 +466,61 @@ def test_a_run_that_failed_in_its_own_thread_leaves_its_loop_fit_for_the_next() 
         return run_virtual(asyncio.sleep(1, "slept"), virtual)
 
     assert asyncio.run(cell()) == "slept"
+
+
+def test_an_interrupt_that_comes_as_the_main_task_ends_leaves_no_trace_in_the_next_run() -> None:
+    loop = SimLoop()
+
+    async def main() -> None:
+        loop.interrupt()  # heard after this very step, in which the task ends
+
+    with pytest.raises(KeyboardInterrupt):
+        run_virtual(main(), loop)
+    assert run_virtual(asyncio.sleep(1, "slept"), loop) == "slept"
+
+
+def test_an_interrupt_that_comes_after_a_run_in_its_own_thread_does_not_end_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, waited = SimLoop(), threading.Event()
+
+    def pressed(futures: list[concurrent.futures.Future[None]], timeout: float) -> None:
+        waited.set()
+        futures[0].result()  # only once it has ended
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        waited.wait(10)
+
+    async def cell() -> None:
+        run_virtual(main(), loop)
+
+    monkeypatch.setattr(concurrent.futures, "wait", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(cell())
+    assert run_virtual(asyncio.sleep(1, "slept"), loop) == "slept"
+
+
+def test_an_interrupt_that_comes_as_the_main_task_ends_leaves_others_their_time_to_clean_up() -> None:
+    loop = SimLoop()
+    seen: list[str] = []
+
+    async def other() -> None:
+        try:
+            await asyncio.sleep(1_000)
+        finally:
+            await asyncio.sleep(1)
+            seen.append("clean")
+
+    async def main() -> None:
+        task = loop.create_task(other())
+        await asyncio.sleep(1)
+        assert not task.done()
+        loop.interrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_virtual(main(), loop)
+    assert seen == ["clean"]
 
 
 def test_a_running_loop_is_neither_closed_nor_run_a_second_time() -> None:
