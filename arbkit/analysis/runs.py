@@ -120,7 +120,7 @@ def run_paired(
     found = len(question.scanned)
     if len(opportunities) < found:
         modelled["interrupted"] = f"only the first {len(opportunities)} of {found} opportunities were run"
-    modelled |= _unheard(cells[: len(grid)])
+    modelled |= say_unheard(*unheard_in(cells[: len(grid)]))
     return RawComparison(
         opportunities=opportunities,
         cells=cells[: len(grid)],
@@ -198,7 +198,7 @@ def run_continuous(
             "queue_span": "not run: a continuous run is one world under one rule; mode 'each' runs them all",
             "counters": "seen are the episodes of the received books; those that own impact removed have no column",
         }
-        | _unheard(cells),
+        | say_unheard(*unheard_in(cells)),
         quality=question.tape.quality.to_dict(),
         synthetic=question.tape.synthetic,
         fees_known=question.fees is not None,
@@ -208,13 +208,17 @@ def run_continuous(
     return raw, runs
 
 
-def _unheard(cells: Sequence[Cell]) -> dict[str, object]:
-    """Say how many orders' fate was not known when their trade ended: its time was up, what they filled is not in it."""
+def unheard_in(cells: Sequence[Cell]) -> tuple[int, int]:
+    """Return how many orders' fate was not known when their trade ended, for its time was up, and of how many."""
     orders = [o for cell in cells for result in cell.results for leg in result.trade.legs for o in leg.orders]
-    lost = sum(order.status is OrderStatus.UNKNOWN for order in orders)
+    return sum(order.status is OrderStatus.UNKNOWN for order in orders), len(orders)
+
+
+def say_unheard(lost: int, orders: int) -> dict[str, object]:
+    """Return what `modelled` says of them: nothing where there are none."""
     if not lost:
         return {}
-    return {"unheard": f"{lost:,} of {len(orders):,} orders when their trade ended; what they filled counts nothing"}
+    return {"unheard": f"{lost:,} of {orders:,} orders when their trade ended; what they filled counts nothing"}
 
 
 def _run(question: Question, strategy: ExecutionStrategy, scenario: Scenario) -> Portfolio:

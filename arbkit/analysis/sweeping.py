@@ -13,7 +13,7 @@ from arbkit.analysis.gathering import Gathered, gathered
 from arbkit.analysis.progress import Bar
 from arbkit.analysis.question import Question, ask
 from arbkit.analysis.raw import attempts
-from arbkit.analysis.runs import STRATEGIES, plan_of, run_continuous, run_paired
+from arbkit.analysis.runs import STRATEGIES, plan_of, run_continuous, run_paired, say_unheard, unheard_in
 from arbkit.backtest.scenario import Scenario
 from arbkit.backtest.sweep import Done, Grid, Job, Point, points, run_jobs, version
 from arbkit.backtest.sweep_store import Store
@@ -137,7 +137,9 @@ def measured(job: Job) -> bytes:
         raw, _ = run_continuous(question, requests)
     if "interrupted" in raw.modelled or "scan_interrupted" in raw.modelled:
         raise ArbkitError("a worker was interrupted in the middle of a point")  # half a result is none
-    return tabulate(raw, raw.cells, [attempts(raw, cell) for cell in raw.cells]).packed()
+    table = tabulate(raw, raw.cells, [attempts(raw, cell) for cell in raw.cells])
+    table.about["unheard"] = unheard_in(raw.cells)
+    return table.packed()
 
 
 @lru_cache(maxsize=2)
@@ -173,11 +175,13 @@ def _table(
     for place, name in enumerate(names):
         result.insert(place, name, pd.Series([each[place] for each in values]))
     first = questions[0]
+    lost, orders = (sum(columns.about["unheard"][place] for _, columns in whole) for place in (0, 1))
+    unheard = say_unheard(lost, orders)
     result.attrs = {
         "names": list(names),
-        "modelled": _assumed(questions) | {"seed": _seeds(first, jobs[0])},
+        "modelled": _assumed(questions) | {"seed": _seeds(first, jobs[0])} | unheard,
         "quality": first.tape.quality.to_dict(),
-        "labels": labels(first.study, first.tape.synthetic, {}),
+        "labels": labels(first.study, first.tape.synthetic, unheard),
         "points": len(found),
         "kept": done.kept,
     }

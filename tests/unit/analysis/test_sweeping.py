@@ -111,6 +111,18 @@ def test_a_sweep_says_what_was_modelled_with_every_value_of_the_grid(
     assert written["quality"]["rows"] > 0
 
 
+def test_orders_whose_fate_was_not_known_when_their_trade_ended_are_told_of_first(
+    tape: Path, found: list[Basket], tmp_path: Path
+) -> None:
+    late: dict[str, Any] = {"strategies": "hybrid", "latencies_ms": (2_400,)}
+    one = ak.compare(ak.read_tape(tape), found, **late)
+    made = swept(tape, found, {"scenario.queue": ["through"]}, cache=tmp_path, **late)
+    told = one.modelled["unheard"]
+    assert made.attrs["modelled"]["unheard"] == sweep_json(made)["modelled"]["unheard"] == told
+    assert sweep_text(made).splitlines()[1] == f"not heard of in time: {told}"
+    assert "unheard" not in swept(tape, found, {}, strategies="hybrid", cache=tmp_path).attrs["modelled"]
+
+
 def test_a_point_whose_answers_nobody_waits_for_is_refused_before_the_first_is_done(
     tape: Path, found: list[Basket], tmp_path: Path
 ) -> None:
