@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from itertools import product
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import msgspec
@@ -207,13 +208,24 @@ def _lost(error: BrokenExecutor, done: int, wanted: int) -> ArbkitError:
 
 
 def _give(jobs: Mapping[str, Job], work: Work, executor: Executor, take: Callable[[str, bytes], None]) -> None:
-    """Submit all jobs and take each result as it comes; whatever happens, take what is done and cancel the rest."""
+    """Submit all jobs and take each result as it comes; whatever happens, take what is done and cancel the rest.
+
+    Results are waited for in a queue of C: Ctrl-C in the middle of waiting for futures could leave one of their locks
+    held, and the executor waited for it for ever.
+    """
     futures: dict[Future[bytes], str] = {}
     taken: set[str] = set()
+    ended: SimpleQueue[Future[bytes]] = SimpleQueue()
     try:
         for key, job in jobs.items():
-            futures[executor.submit(work, job)] = key
-        for future in as_completed(futures):
+            future = executor.submit(work, job)
+            futures[future] = key
+            future.add_done_callback(ended.put)
+        while len(taken) < len(jobs):
+            try:
+                future = ended.get(timeout=0.2)  # in short waits: an endless one cannot be interrupted on every system
+            except Empty:
+                continue
             data = future.result()
             take(futures[future], data)
             taken.add(futures[future])
